@@ -1,0 +1,1 @@
+"""What the product is: vocabulary, engines, directory, settings and the `posthouse` command."""

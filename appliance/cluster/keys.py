@@ -1,0 +1,49 @@
+"""Keys of the coordination store, all below one prefix that carries the schema's version."""
+
+from __future__ import annotations
+
+from appliance.cluster.names import GroupName, InstanceId, NodeName
+
+PREFIX = "/posthouse/v1/"
+NODES = PREFIX + "nodes/"
+GROUPS = PREFIX + "groups/"
+SESSIONS = PREFIX + "sessions/"
+OWNERS = PREFIX + "owners/"
+SETTINGS = PREFIX + "settings/"
+RESTARTS = PREFIX + "restarts/"
+STATUS = PREFIX + "status/"
+
+
+def node(name: NodeName) -> str:
+    """The node's own record."""
+    return NODES + name
+
+
+def group(name: GroupName) -> str:
+    """The group's desired state."""
+    return GROUPS + name
+
+
+def session(name: NodeName) -> str:
+    """The node's session, renewed by its keeper."""
+    return SESSIONS + name
+
+
+def owner(name: GroupName) -> str:
+    """Who owns the group."""
+    return OWNERS + name
+
+
+def setting(scope: str, owner_name: str, parameter: str) -> str:
+    """One setting: scope `system` (owner `-`), `node` or `group`."""
+    return f"{SETTINGS}{scope}/{owner_name}/{parameter}"
+
+
+def restart(instance: InstanceId, node_name: NodeName) -> str:
+    """Generation counter: raising it asks the node to restart the instance once."""
+    return f"{RESTARTS}{node_name}/{instance}"
+
+
+def status(name: NodeName) -> str:
+    """What the node's agent reports."""
+    return STATUS + name

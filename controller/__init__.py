@@ -1,0 +1,1 @@
+"""What the cluster decides: placement, failover, maintenance. Empty while there is one server."""

@@ -1,0 +1,1 @@
+"""What each server does: run services, keep ownership, mount volumes, report health."""
