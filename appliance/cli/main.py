@@ -1,0 +1,62 @@
+"""The `posthouse` command. Sub-commands load on use, so that `--help` and completion stay quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from appliance.errors import PosthouseError
+
+#: command -> module:attribute of its click command
+COMMANDS: Mapping[str, str] = {
+    "alias": "appliance.cli.alias:alias",
+    "dns": "appliance.cli.dns:dns",
+    "domain": "appliance.cli.domain:domain",
+    "init": "appliance.cli.init:init",
+    "mailbox": "appliance.cli.mailbox:mailbox",
+    "migrate": "appliance.cli.migrate:migrate",
+    "node": "appliance.cli.node:node",
+    "service": "appliance.cli.service:service",
+    "settings": "appliance.cli.settings:settings",
+    "status": "appliance.cli.status:status",
+    "tls": "appliance.cli.tls:tls",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose members are imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="posthouse")
+def posthouse() -> None:
+    """Posthouse, the e-mail cluster appliance."""
+
+
+def main() -> None:
+    """Entry point: an expected error is one clear line on standard error and its own exit code."""
+    try:
+        posthouse.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except PosthouseError as error:
+        click.echo(f"posthouse: {error}", err=True)
+        sys.exit(error.exit_code)
