@@ -139,6 +139,10 @@ class Engine(ABC):
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         """Protocol probes of a running instance."""
 
+    def reads(self, context: RenderContext) -> tuple[Path, ...]:
+        """Files outside the generation that the engine reads (certificates): a change asks for a reload."""
+        return ()
+
     def prepare(self, context: RenderContext) -> None:  # noqa: B027 - most engines need nothing more
         """One-time work on the volume before the first start (initial database, queue folders). Idempotent."""
 

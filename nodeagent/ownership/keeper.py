@@ -1,0 +1,209 @@
+"""The keeper's loop: renew the session, take what should be taken, drop what must be dropped.
+
+Implements the owner's side of docs/developers/ownership.md. One step renews the
+session by a guarded transaction and, when that went well, looks at the groups.
+t0, the moment the last good renewal was *sent*, is the only base of the deadline.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.cluster import keys
+from appliance.cluster.model import Ownership, ServiceGroup, Session
+from appliance.cluster.names import LOCAL_GROUP, GroupName, NodeName, Seconds
+from appliance.cluster.timing import Timing
+from appliance.coordination.store import Delete, Field, Guard, Put, Store, StoreUnavailable
+from nodeagent.ownership import memory
+from nodeagent.ownership.clock import boottime
+from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, expired, plan
+from nodeagent.resources.cgroups import kill_group
+
+log = logging.getLogger("posthouse.keeper")
+
+
+class Keeper:
+    """Owns groups for one node. `step` is called every R seconds, or at once after a failed renewal."""
+
+    def __init__(
+        self,
+        node: NodeName,
+        connect: Callable[[], Store],
+        timing: Timing,
+        *,
+        only_voter: bool,
+        adopt_after: Seconds = Seconds(20.0),
+    ) -> None:
+        self._node = node
+        self._connect = connect
+        self._timing = timing.check()
+        self._only_voter = only_voter
+        self._adopt_after = adopt_after
+        self._store: Store | None = None
+        self._session: int | None = None
+        self._sequence = 0
+        self._renewed: float | None = None
+        self._contested: tuple[GroupName, ...] = ()
+        self._began = boottime()
+        self._held: dict[GroupName, Held] = {}
+
+    def begin(self) -> None:
+        """Take over the markers of an earlier keeper of this boot, and always own the local group.
+
+        What was not exclusive cannot be trusted after a gap of unknown length: it is dropped.
+        """
+        for group, held in memory.marked().items():
+            if held.exclusive:
+                self._held[group] = held
+            else:
+                self._drop(group, "the keeper was restarted")
+        self._hold(LOCAL_GROUP, Held(exclusive=True))
+        self._report()
+
+    def step(self) -> bool:
+        """Renew and look once; return whether the renewal went well."""
+        self._drop_expired()
+        renewed = self._renew()
+        if renewed:
+            self._look()
+        elif boottime() - self._began >= self._adopt_after:
+            self._adopt()
+        self._drop_expired()
+        self._report()
+        return renewed
+
+    def _renew(self) -> bool:
+        sent = boottime()
+        try:
+            store = self._store = self._store or self._connect()
+            if self._session is None:
+                self._open_session(store)
+            else:
+                self._sequence += 1
+                guards = [Guard(keys.session(self._node), Field.CREATE_REVISION, self._session)]
+                outcome = store.transact(guards, [Put(keys.session(self._node), self._record())], deadline=self._reply)
+                if not outcome.succeeded:
+                    log.error("this node's session was taken away: everything shared is dropped, a new one is opened")
+                    self._lose_session()
+                    return False
+        except StoreUnavailable as error:
+            log.warning("session not renewed: %s", error)
+            return False
+        if self._session is None:
+            return False
+        self._renewed = sent
+        return True
+
+    def _open_session(self, store: Store) -> None:
+        """Begin a new session; an old record of this node is deleted first so that the epoch is a new one."""
+        key = keys.session(self._node)
+        old = store.get(key, deadline=self._reply)
+        if old is not None:
+            store.transact([Guard(key, Field.MOD_REVISION, old.mod_revision)], [Delete(key)], deadline=self._reply)
+        outcome = store.create(key, self._record(), deadline=self._reply)
+        if outcome.succeeded:
+            self._session = outcome.revision
+            log.info("session opened, epoch %d", outcome.revision)
+
+    def _look(self) -> None:
+        assert self._store is not None
+        assert self._session is not None
+        try:
+            groups = {
+                group.name: group
+                for record in self._store.list(keys.GROUPS, deadline=self._reply)[0]
+                for group in [ServiceGroup.model_validate_json(record.value)]
+            }
+            owners = {
+                seen.record.group: seen
+                for record in self._store.list(keys.OWNERS, deadline=self._reply)[0]
+                for seen in [SeenOwner(Ownership.model_validate_json(record.value), record.mod_revision)]
+            }
+            self._carry_out(plan(self._node, self._session, groups, owners, self._held))
+        except StoreUnavailable as error:
+            log.warning("groups not read: %s", error)
+        except ValueError as error:
+            log.error("a group's record cannot be read, everything stays as it is: %s", error)
+
+    def _carry_out(self, wanted: Plan) -> None:
+        for group in wanted.release:
+            self._drop(group, "it is no longer placed on this node")
+        for acquire in wanted.acquire:
+            self._acquire(acquire)
+        for group in set(wanted.contested) - set(self._contested):
+            log.error("group %s is recorded as owned by another node and is not started here", group)
+        self._contested = wanted.contested
+
+    def _acquire(self, wanted: Acquire) -> None:
+        assert self._store is not None
+        assert self._session is not None
+        key = keys.owner(wanted.group)
+        record = Ownership(group=wanted.group, node=self._node, session_epoch=self._session)
+        outcome = self._store.transact(
+            [
+                Guard(keys.session(self._node), Field.CREATE_REVISION, self._session),
+                Guard(key, Field.MOD_REVISION, wanted.seen_revision),
+            ],
+            [Put(key, record.model_dump_json())],
+            deadline=self._reply,
+        )
+        if outcome.succeeded:
+            self._hold(wanted.group, Held(wanted.exclusive, outcome.revision))
+
+    def _adopt(self) -> None:
+        for group, held in adoptable(memory.remembered(), only_voter=self._only_voter).items():
+            if group not in self._held:
+                log.warning("the store does not answer; group %s can only be served here and is started", group)
+                self._hold(group, held)
+
+    def _hold(self, group: GroupName, held: Held) -> None:
+        if group not in self._held:
+            log.info("this node owns group %s", group)
+        self._held[group] = held
+        memory.mark_owned(group, held)
+        memory.remember(self._held)
+
+    def _drop_expired(self) -> None:
+        for group in expired(self._held, self._renewed, boottime(), self._timing):
+            self._drop(group, "the session could not be renewed in time")
+
+    def _lose_session(self) -> None:
+        self._session = None
+        self._renewed = None
+        self._drop_expired()
+
+    def _drop(self, group: GroupName, why: str) -> None:
+        log.error("dropping group %s: %s", group, why)
+        memory.unmark(group)
+        if not kill_group(group, self._timing.kill):
+            log.critical("processes of group %s did not end within %.1f s", group, self._timing.kill)
+        self._held.pop(group, None)
+        memory.remember(self._held)
+
+    def _record(self) -> str:
+        return Session(node=self._node, boot_id=_boot_id(), sequence=self._sequence).model_dump_json()
+
+    @property
+    def _reply(self) -> Seconds:
+        return self._timing.reply
+
+    def _report(self) -> None:
+        memory.write_atomically(
+            memory.REPORT,
+            json.dumps(
+                {
+                    "node": self._node,
+                    "session_epoch": self._session,
+                    "renewed_boottime": self._renewed,
+                    "owned": sorted(self._held),
+                    "contested": sorted(self._contested),
+                }
+            ),
+        )
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

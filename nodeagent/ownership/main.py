@@ -1,0 +1,60 @@
+"""Entry point of `posthouse-keeper`: lock memory, then step for ever on a monotonic clock."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+from appliance.coordination import connect
+from appliance.coordination.store import Store
+from appliance.cluster.timing import Timing
+from appliance.node_file import NodeFile
+from nodeagent.ownership.clock import boottime
+from nodeagent.ownership.keeper import Keeper
+
+log = logging.getLogger("posthouse.keeper")
+
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+
+
+def lock_memory() -> None:
+    """Never be paged out, mlockall(2): a swapping node must still notice its deadline."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
+        log.warning("memory is not locked: %s", os.strerror(ctypes.get_errno()))
+
+
+def notify(message: str) -> None:
+    """Tell systemd, sd_notify(3); nothing when not started by it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+def main() -> None:
+    """Run until SIGTERM. Ending the keeper drops nothing: its successor takes the markers over."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    lock_memory()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    node_file = NodeFile.read()
+    timing = Timing()
+
+    def open_store() -> Store:
+        return connect(node_file)
+
+    keeper = Keeper(node_file.name, open_store, timing, only_voter=node_file.is_only_voter)
+    keeper.begin()
+    notify("READY=1")
+    while not ended.is_set():
+        began = boottime()
+        renewed = keeper.step()
+        pause = timing.renew - (boottime() - began) if renewed else 0.2
+        ended.wait(max(pause, 0.05))
