@@ -11,6 +11,7 @@ SESSIONS = PREFIX + "sessions/"
 OWNERS = PREFIX + "owners/"
 SETTINGS = PREFIX + "settings/"
 RESTARTS = PREFIX + "restarts/"
+STOPPED = PREFIX + "stopped/"
 STATUS = PREFIX + "status/"
 
 
@@ -42,6 +43,11 @@ def setting(scope: str, owner_name: str, parameter: str) -> str:
 def restart(instance: InstanceId, node_name: NodeName) -> str:
     """Generation counter: raising it asks the node to restart the instance once."""
     return f"{RESTARTS}{node_name}/{instance}"
+
+
+def stopped(instance: InstanceId, node_name: NodeName) -> str:
+    """Stands while an operator wants the instance stopped on the node."""
+    return f"{STOPPED}{node_name}/{instance}"
 
 
 def status(name: NodeName) -> str:

@@ -1,0 +1,88 @@
+"""Desired state: what the store says this node should run, read from raw records. Pure.
+
+A record that cannot be read never takes a service down: it is reported, and what
+stood before stays in force.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.cluster import keys
+from appliance.cluster.model import Node, ServiceGroup
+from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName
+from appliance.coordination.store import Record
+from appliance.errors import PosthouseError
+from nodeagent.ownership.memory import write_atomically
+
+#: What every node runs for itself, in start order.
+LOCAL = ServiceGroup(name=LOCAL_GROUP, services=(EngineName("etcd"), EngineName("slapd")))
+
+
+@dataclass(frozen=True)
+class Desired:
+    """Everything the agent acts on. `settings` are raw records, read by the settings registry."""
+
+    groups: Mapping[GroupName, ServiceGroup] = field(default_factory=dict)
+    settings: tuple[Record, ...] = ()
+    restarts: Mapping[InstanceId, int] = field(default_factory=dict)
+    stopped: frozenset[InstanceId] = frozenset()
+    unreadable: tuple[str, ...] = ()
+
+    def group(self, name: GroupName) -> ServiceGroup | None:
+        return LOCAL if name == LOCAL_GROUP else self.groups.get(name)
+
+
+def read(records: Iterable[Record], node: NodeName) -> Desired:
+    """Sort the store's records into a desired state for `node`."""
+    groups: dict[GroupName, ServiceGroup] = {}
+    restarts: dict[InstanceId, int] = {}
+    stopped: set[InstanceId] = set()
+    settings: list[Record] = []
+    unreadable: list[str] = []
+    for record in records:
+        try:
+            if record.key.startswith(keys.GROUPS):
+                group = ServiceGroup.model_validate_json(record.value)
+                groups[group.name] = group
+            elif record.key.startswith(keys.SETTINGS):
+                settings.append(record)
+            elif record.key.startswith(f"{keys.RESTARTS}{node}/"):
+                restarts[InstanceId.parse(record.key.rpartition("/")[2])] = int(record.value)
+            elif record.key.startswith(f"{keys.STOPPED}{node}/"):
+                stopped.add(InstanceId.parse(record.key.rpartition("/")[2]))
+        except (ValueError, PosthouseError) as error:
+            unreadable.append(f"{record.key}: {type(error).__name__}")
+    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable))
+
+
+def keep(records: Iterable[Record], file: Path) -> None:
+    """Keep the records on disk, so that a node that boots without the store still knows what to run."""
+    kept = [[r.key, r.value, r.create_revision, r.mod_revision] for r in records]
+    write_atomically(file, json.dumps(kept), mode=0o600, sync=True)
+
+
+def kept(file: Path) -> list[Record]:
+    """What `keep` wrote last; empty when there is nothing readable."""
+    try:
+        return [Record(*fields) for fields in json.loads(file.read_text())]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def belongs(key: str, node: NodeName) -> bool:
+    """Whether the agent of `node` acts on this key; the rest of the store is other people's."""
+    return key.startswith(
+        (keys.GROUPS, keys.SETTINGS, keys.node(node), f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/")
+    )
+
+
+def nodes(records: Iterable[Record], node: NodeName) -> Node | None:
+    """This node's own record."""
+    for record in records:
+        if record.key == keys.node(node):
+            return Node.model_validate_json(record.value)
+    return None

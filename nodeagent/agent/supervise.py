@@ -1,0 +1,101 @@
+"""What to do with one instance, as a pure function of what is seen. Table-tested.
+
+    wanted  unit            probes        -> action
+    no      running                          STOP
+    no      not running                      NOTHING
+    yes     settling                         WAIT
+    yes     not running     back-off over    START
+    yes     not running     backing off      WAIT
+    yes     running         restart asked    RESTART
+    yes     running         new files        RELOAD or RESTART, as the engine says
+    yes     running         hung             RESTART (with back-off)
+    yes     running         well             NOTHING
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from appliance.cluster.names import Seconds
+from appliance.engines.base import Change
+from nodeagent.resources.units import UnitState
+
+#: So many failed attempts in a row, and the service is reported as failed (attempts go on, ever more slowly).
+ATTEMPTS_UNTIL_FAILED = 3
+#: A probe that fails so often in a row means that the engine hangs.
+PROBE_FAILURES_UNTIL_HUNG = 3
+
+
+class Action(StrEnum):
+    NOTHING = "nothing"
+    WAIT = "wait"
+    START = "start"
+    STOP = "stop"
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+class State(StrEnum):
+    """What is told to the operator."""
+
+    RUNNING = "running"
+    STARTING = "starting"
+    STOPPED = "stopped"
+    UNHEALTHY = "unhealthy"
+    BACKING_OFF = "backing-off"
+    FAILED = "failed"
+    STANDBY = "standby"
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Attempts in a row without a healthy spell, and when the next may come (monotonic seconds)."""
+
+    attempts: int = 0
+    not_before: float = 0.0
+
+    def after_attempt(self, now: float, base: Seconds, most: Seconds) -> Backoff:
+        """One attempt more: the pause doubles from `base` up to `most` seconds."""
+        pause = min(most, base * 2 ** min(self.attempts, 16))
+        return replace(self, attempts=self.attempts + 1, not_before=now + pause)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One instance at one moment."""
+
+    wanted: bool
+    unit: UnitState
+    pending: Change = Change.NONE
+    restart_asked: bool = False
+    failed_probes: int = 0
+    backoff: Backoff = Backoff()
+
+
+def decide(seen: Seen, now: float) -> Action:
+    """Choose the one thing to do now."""
+    if not seen.wanted:
+        return Action.STOP if seen.unit.is_running else Action.NOTHING
+    if seen.unit.is_settling:
+        return Action.WAIT
+    if not seen.unit.is_running:
+        return Action.START if now >= seen.backoff.not_before else Action.WAIT
+    if seen.restart_asked or seen.pending is Change.RESTART:
+        return Action.RESTART
+    if seen.failed_probes >= PROBE_FAILURES_UNTIL_HUNG:
+        return Action.RESTART if now >= seen.backoff.not_before else Action.WAIT
+    return Action.RELOAD if seen.pending is Change.RELOAD else Action.NOTHING
+
+
+def tell(seen: Seen) -> State:
+    """What the operator is told of it."""
+    if not seen.wanted:
+        return State.STOPPED
+    if seen.unit.is_running:
+        return State.UNHEALTHY if seen.failed_probes else State.RUNNING
+    if seen.backoff.attempts >= ATTEMPTS_UNTIL_FAILED:
+        return State.FAILED
+    if seen.unit.is_settling or not seen.backoff.attempts:
+        return State.STARTING
+    return State.BACKING_OFF
