@@ -1,0 +1,22 @@
+# The node file and the coordination store.
+
+node-file-missing = This server has not been set up: { $path } does not exist. Run "posthouse init" first.
+node-file-unreadable = { $path } cannot be read: { $detail }
+node-file-not-yaml = { $path } is not valid YAML: { $detail }
+node-file-not-a-mapping = { $path } has to be a list of fields: name, hostname, roles, store.
+node-file-bad-field = { $path }, field { $field }: { $detail }
+
+store-unavailable = The coordination store ({ $endpoints }) did not answer within { $seconds } s: { $detail }
+store-unreachable = No connection to the coordination store ({ $endpoints }) within { $seconds } s: { $detail }
+store-refused = The coordination store ({ $endpoints }) refused the request: { $detail }
+store-full = The coordination store ({ $endpoints }) has reached its size limit and accepts no more writes: { $detail }
+store-closed = The connection to the coordination store is closed.
+store-compacted = Revision { $revision } of the coordination store is gone; the watcher has to read everything again.
+store-keys-unreadable = The keys for the coordination store cannot be read ({ $path }: { $detail }). Run the command as root.
+
+hostname-malformed = "{ $value }" is not a host name: { $detail }
+hostname-too-long = "{ $value }" is too long: a host name has at most { $limit } characters.
+hostname-unqualified = "{ $value }" is not fully qualified: a mail host name looks like mail.example.com.
+hostname-is-address = "{ $value }" is an address; a host name like mail.example.com is needed.
+endpoint-malformed = "{ $value }" is not of the form https://HOST:PORT.
+endpoints-mixed = Several endpoints have to be IP addresses of one family, all IPv4 or all IPv6: { $value }
