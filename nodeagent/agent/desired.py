@@ -62,7 +62,7 @@ def read(records: Iterable[Record], node: NodeName) -> Desired:
 def keep(records: Iterable[Record], file: Path) -> None:
     """Keep the records on disk, so that a node that boots without the store still knows what to run."""
     kept = [[r.key, r.value, r.create_revision, r.mod_revision] for r in records]
-    write_atomically(file, json.dumps(kept), mode=0o600, sync=True)
+    write_atomically(file, json.dumps(kept), 0o600)
 
 
 def kept(file: Path) -> list[Record]:

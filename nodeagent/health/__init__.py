@@ -1,0 +1,1 @@
+"""Health of what runs here: protocol probes, and what an operator is told."""

@@ -10,9 +10,10 @@ import socket
 import sys
 import threading
 
+from appliance import node_file
+from appliance.cluster.timing import Timing
 from appliance.coordination import connect
 from appliance.coordination.store import Store
-from appliance.cluster.timing import Timing
 from appliance.node_file import NodeFile
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.keeper import Keeper
@@ -37,6 +38,14 @@ def notify(message: str) -> None:
             channel.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
+def is_only_voter(identity: NodeFile) -> bool:
+    """Whether the store is this node alone: its single endpoint is a loopback address."""
+    if len(identity.store.endpoints) != 1:
+        return False
+    host, _ = node_file.endpoint_address(identity.store.endpoints[0])
+    return not isinstance(host, str) and host.is_loopback
+
+
 def main() -> None:
     """Run until SIGTERM. Ending the keeper drops nothing: its successor takes the markers over."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
@@ -44,13 +53,13 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    node_file = NodeFile.read()
+    identity = node_file.read()
     timing = Timing()
 
     def open_store() -> Store:
-        return connect(node_file)
+        return connect(identity)
 
-    keeper = Keeper(node_file.name, open_store, timing, only_voter=node_file.is_only_voter)
+    keeper = Keeper(identity.name, open_store, timing, only_voter=is_only_voter(identity))
     keeper.begin()
     notify("READY=1")
     while not ended.is_set():

@@ -7,12 +7,11 @@ on and what the agent reads. They vanish with a reboot, as ownership does.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from appliance import paths
+from appliance import durable_files, paths
 from appliance.cluster.names import GroupName
 from nodeagent.ownership.decide import Held
 
@@ -20,23 +19,10 @@ REMEMBERED = paths.STATE / "keeper" / "exclusive.json"
 REPORT = paths.RUN / "keeper.json"
 
 
-def write_atomically(target: Path, text: str, *, mode: int = 0o644, sync: bool = False) -> None:
-    """Replace `target` in one step; with `sync` it also survives a power cut."""
+def write_atomically(target: Path, text: str, mode: int = 0o644) -> None:
+    """Replace `target` in one step, making its folder first."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        if sync:
-            os.fsync(file.fileno())
-    beside.replace(target)
-    if sync:
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    durable_files.replace(target, text.encode(), mode)
 
 
 def mark_owned(group: GroupName, held: Held) -> None:
@@ -62,8 +48,10 @@ def marked() -> dict[GroupName, Held]:
 
 
 def remember(held: Mapping[GroupName, Held]) -> None:
-    """Note, across reboots, which groups only this node can serve."""
-    write_atomically(REMEMBERED, json.dumps(sorted(g for g, h in held.items() if h.exclusive)), sync=True)
+    """Note, across reboots, which groups only this node can serve; writes only what is new."""
+    exclusive = {group: holding for group, holding in held.items() if holding.exclusive}
+    if exclusive.keys() != remembered().keys():
+        write_atomically(REMEMBERED, json.dumps(sorted(exclusive)))
 
 
 def remembered() -> dict[GroupName, Held]:

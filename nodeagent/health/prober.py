@@ -1,0 +1,91 @@
+"""Runs an instance's probes, each on its own rhythm and under its own deadline.
+
+A fresh instance is asked every second until it has answered once; failures before
+that, within the start-up grace, do not count as a hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from appliance.cluster.names import Seconds
+from appliance.engines.base import Probe
+from appliance.errors import PosthouseError
+
+_EAGER = Seconds(1.0)
+#: How long an instance may take from its start to its first good answer.
+START_GRACE = Seconds(30.0)
+
+
+@dataclass
+class Verdict:
+    """The latest of one probe. `failures` counts in a row; `took` in seconds."""
+
+    ok: bool | None = None
+    failures: int = 0
+    took: float = 0.0
+    detail: str = ""
+
+
+@dataclass
+class Prober:
+    """The probes of one running instance. `changed` is called when a probe's verdict turns."""
+
+    probes: tuple[Probe, ...]
+    changed: Callable[[], None]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _began: float = 0.0
+
+    def start(self) -> None:
+        self._began = time.monotonic()
+        for probe in self.probes:
+            self.verdicts[probe.name] = Verdict()
+            self._tasks.append(asyncio.create_task(self._repeat(probe)))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.verdicts.clear()
+
+    @property
+    def healthy(self) -> bool:
+        """Every probe's latest answer was right."""
+        return all(verdict.ok for verdict in self.verdicts.values())
+
+    @property
+    def failed_in_a_row(self) -> int:
+        """The worst probe's failures in a row; 0 while the instance may still be starting."""
+        worst = max((verdict.failures for verdict in self.verdicts.values()), default=0)
+        answered = any(verdict.ok is not None and verdict.took for verdict in self.verdicts.values())
+        starting = time.monotonic() - self._began < START_GRACE
+        return 0 if starting and not answered else worst
+
+    async def _repeat(self, probe: Probe) -> None:
+        verdict = self.verdicts[probe.name]
+        while True:
+            await self._once(probe, verdict)
+            await asyncio.sleep(probe.every if verdict.ok else min(_EAGER, probe.every))
+
+    async def _once(self, probe: Probe, verdict: Verdict) -> None:
+        before = verdict.ok
+        sent = time.monotonic()
+        try:
+            async with asyncio.timeout(probe.deadline):
+                await probe.run()
+        except TimeoutError:
+            verdict.ok, verdict.detail = False, f"no answer within {probe.deadline:g} s"
+        except PosthouseError as error:
+            verdict.ok, verdict.detail = False, str(error)
+        except OSError as error:
+            verdict.ok, verdict.detail = False, error.strerror or str(error)
+        else:
+            verdict.ok, verdict.detail, verdict.took = True, "", time.monotonic() - sent
+        verdict.failures = 0 if verdict.ok else verdict.failures + 1
+        if verdict.ok != before:
+            self.changed()
