@@ -5,13 +5,17 @@ from __future__ import annotations
 from appliance.cluster.names import GroupName, InstanceId, NodeName
 
 PREFIX = "/posthouse/v1/"
-NODES = PREFIX + "nodes/"
-GROUPS = PREFIX + "groups/"
+#: What should be: every agent watches this, so nothing that changes often stands below it.
+DESIRED = PREFIX + "desired/"
+NODES = DESIRED + "nodes/"
+GROUPS = DESIRED + "groups/"
+SETTINGS = DESIRED + "settings/"
+RESTARTS = DESIRED + "restarts/"
+STOPPED = DESIRED + "stopped/"
+#: Who owns what.
 SESSIONS = PREFIX + "sessions/"
 OWNERS = PREFIX + "owners/"
-SETTINGS = PREFIX + "settings/"
-RESTARTS = PREFIX + "restarts/"
-STOPPED = PREFIX + "stopped/"
+#: What is.
 STATUS = PREFIX + "status/"
 
 

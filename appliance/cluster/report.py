@@ -7,6 +7,20 @@ from __future__ import annotations
 
 from appliance.cluster.model import Fact
 from appliance.cluster.names import NodeName
+from appliance.errors import PosthouseError
+
+
+class Notice(Fact):
+    """Something to tell an operator: a message key and its facts, put into words in the reader's language."""
+
+    key: str
+    facts: dict[str, str | int | float] = {}
+
+    @classmethod
+    def of(cls, error: PosthouseError) -> Notice:
+        """The notice that tells of an error."""
+        facts = {name: v if isinstance(v, int | float) else str(v) for name, v in error.facts.items()}
+        return cls(key=error.key, facts=facts)
 
 
 class ProbeReport(Fact):
@@ -15,7 +29,7 @@ class ProbeReport(Fact):
     name: str
     ok: bool | None
     took: float = 0.0
-    detail: str = ""
+    problem: Notice | None = None
 
 
 class InstanceReport(Fact):
@@ -27,7 +41,7 @@ class InstanceReport(Fact):
     since: float = 0.0
     restarts: int = 0
     generation: str | None = None
-    refused: str | None = None
+    refused: Notice | None = None
     probes: tuple[ProbeReport, ...] = ()
     last_log: tuple[str, ...] = ()
 
@@ -41,7 +55,7 @@ class NodeReport(Fact):
     store_connected: bool
     owned_groups: tuple[str, ...]
     instances: tuple[InstanceReport, ...]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
     @property
     def healthy(self) -> bool:

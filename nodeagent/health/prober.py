@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from appliance.cluster.names import Seconds
+from appliance.cluster.report import Notice
 from appliance.engines.base import Probe
 from appliance.errors import PosthouseError
 
@@ -27,7 +28,7 @@ class Verdict:
     ok: bool | None = None
     failures: int = 0
     took: float = 0.0
-    detail: str = ""
+    problem: Notice | None = None
 
 
 @dataclass
@@ -79,13 +80,14 @@ class Prober:
             async with asyncio.timeout(probe.deadline):
                 await probe.run()
         except TimeoutError:
-            verdict.ok, verdict.detail = False, f"no answer within {probe.deadline:g} s"
+            verdict.ok, verdict.problem = False, Notice(key="probe-no-answer", facts={"seconds": probe.deadline})
         except PosthouseError as error:
-            verdict.ok, verdict.detail = False, str(error)
+            verdict.ok, verdict.problem = False, Notice.of(error)
         except OSError as error:
-            verdict.ok, verdict.detail = False, error.strerror or str(error)
+            facts = {"probe": probe.name, "detail": error.strerror or str(error)}
+            verdict.ok, verdict.problem = False, Notice(key="probe-failed", facts=facts)
         else:
-            verdict.ok, verdict.detail, verdict.took = True, "", time.monotonic() - sent
+            verdict.ok, verdict.problem, verdict.took = True, None, time.monotonic() - sent
         verdict.failures = 0 if verdict.ok else verdict.failures + 1
         if verdict.ok != before:
             self.changed()

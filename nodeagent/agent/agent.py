@@ -1,0 +1,150 @@
+"""The agent: for every group this node owns, make each instance what the store says, and report.
+
+It owns nothing itself. What may run here stands in the keeper's markers; the
+units check them again at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from appliance import paths
+from appliance.cluster.model import Node, ServiceGroup
+from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, Seconds
+from appliance.cluster.report import NodeReport, Notice
+from appliance.coordination.store import Record
+from appliance.engines.base import RenderContext
+from appliance.engines.catalogue import ENGINES
+from appliance.errors import PosthouseError
+from appliance.node_file import NodeFile
+from appliance.settings.registry import engine_settings
+from nodeagent.agent import desired
+from nodeagent.agent.desired import Desired
+from nodeagent.agent.housekeeping import Housekeeping
+from nodeagent.agent.instance import ManagedInstance
+from nodeagent.agent.restarts import RestartLedger
+from nodeagent.ownership.memory import marked, write_atomically
+from nodeagent.resources.units import Units
+
+log = logging.getLogger("posthouse.agent")
+
+KEPT = paths.STATE / "agent" / "desired.json"
+REPORT_FILE = paths.RUN / "status.json"
+#: How often every instance is looked at; a change in the store is acted on at once.
+TICK = Seconds(1.0)
+#: How often the report is renewed without news.
+HEARTBEAT = Seconds(10.0)
+
+
+class Agent:
+    """Runs in one event loop; `take` may be called from other threads through the loop."""
+
+    def __init__(self, identity: NodeFile, units: Units, housekeeping: Housekeeping) -> None:
+        self._identity = identity
+        self._units = units
+        self._housekeeping = housekeeping
+        self._ledger = RestartLedger()
+        self._wake = asyncio.Event()
+        self._instances: dict[InstanceId, ManagedInstance] = {}
+        self._records = desired.kept(KEPT)
+        self._desired = desired.read(self._records, identity.name)
+        self._node = desired.nodes(self._records, identity.name) or Node(name=identity.name, roles=identity.roles)
+        self._connected = False
+        self._problems: tuple[Notice, ...] = ()
+
+    def take(self, records: list[Record], connected: bool) -> None:
+        """New records from the store, or word that it is away (the old ones stay in force)."""
+        self._connected = connected
+        if connected:
+            self._records = records
+            self._desired = desired.read(records, self._identity.name)
+            self._node = desired.nodes(records, self._identity.name) or self._node
+            desired.keep(records, KEPT)
+        self._wake.set()
+
+    async def run(self, ended: asyncio.Event, publish: Any) -> None:
+        """Reconcile until `ended`. `publish(text)` hands the report on."""
+        last_report, reported_at = "", 0.0
+        while not ended.is_set():
+            self._wake.clear()
+            await self._reconcile()
+            text = self._report().model_dump_json()
+            comparable = self._report(at=0.0).model_dump_json()
+            if comparable != last_report or time.monotonic() - reported_at >= HEARTBEAT:
+                last_report, reported_at = comparable, time.monotonic()
+                write_atomically(REPORT_FILE, text)
+                publish(text)
+            await _first(self._wake, ended, TICK)
+        for instance in self._instances.values():
+            await instance.close()
+
+    async def _reconcile(self) -> None:
+        wanted = dict(self._wanted())
+        for gone in self._instances.keys() - wanted.keys():
+            await self._instances.pop(gone).close()
+        self._problems = tuple(Notice(key="record-unreadable", facts={"key": key}) for key in self._desired.unreadable)
+        async with asyncio.TaskGroup() as tasks:
+            for identity, group in wanted.items():
+                tasks.create_task(self._one(identity, group))
+        self._housekeeping.tick(self._instances, self._settings(LOCAL_GROUP))
+
+    def _wanted(self) -> Iterable[tuple[InstanceId, ServiceGroup]]:
+        """Instances of the groups that the keeper says this node owns, in start order."""
+        for name in sorted(marked(), key=lambda name: (name != LOCAL_GROUP, name)):
+            group = self._desired.group(name)
+            for identity in group.instances if group else ():
+                if identity.engine in ENGINES:
+                    yield identity, group  # type: ignore[misc]  # a group with instances is there
+
+    async def _one(self, identity: InstanceId, group: ServiceGroup) -> None:
+        managed = self._instances.get(identity)
+        if managed is None:
+            managed = ManagedInstance(identity, ENGINES[identity.engine], self._units, self._wake.set)
+            self._instances[identity] = managed
+        settings = self._settings(group.name)
+        context = RenderContext(identity, group, self._node, self._identity.hostname, settings)
+        try:
+            await managed.configure(context)
+            generation = self._desired.restarts.get(identity, 0)
+            await managed.supervise(
+                context,
+                wanted=identity not in self._desired.stopped,
+                restart_asked=self._ledger.is_due(identity, generation),
+                most=Seconds(settings["agent.restart_backoff_max"]),
+            )
+            self._ledger.done(identity, generation)
+        except PosthouseError as error:
+            log.warning("%s: %s", identity, error)
+            self._problems = (*self._problems, Notice.of(error))
+        except Exception:
+            log.exception("%s: looking after it failed; the next look follows", identity)
+            self._problems = (*self._problems, Notice(key="instance-look-failed", facts={"instance": str(identity)}))
+
+    def _settings(self, group: GroupName) -> Mapping[str, Any]:
+        found = engine_settings(self._desired.settings, self._identity.name, group)
+        return found.values
+
+    def _report(self, at: float | None = None) -> NodeReport:
+        return NodeReport(
+            node=self._identity.name,
+            release=version("posthouse"),
+            reported_at=time.time() if at is None else at,
+            store_connected=self._connected,
+            owned_groups=tuple(sorted(marked())),
+            instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
+            warnings=self._problems + self._housekeeping.warnings,
+        )
+
+
+async def _first(wake: asyncio.Event, ended: asyncio.Event, most: Seconds) -> None:
+    """Return when either is set or `most` seconds have passed."""
+    waiting = [asyncio.create_task(wake.wait()), asyncio.create_task(ended.wait())]
+    await asyncio.wait(waiting, timeout=most, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+

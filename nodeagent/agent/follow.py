@@ -1,0 +1,121 @@
+"""Follows the store and the directory in threads of their own and hands what changed to the event loop.
+
+The store's client blocks, and may block for as long as its deadline; the loop that
+supervises engines must not. When the store is away the last records stay in force.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from appliance.cluster import keys
+from appliance.cluster.names import NodeName, Seconds
+from appliance.coordination.store import Compacted, Event, Record, Store, StoreUnavailable
+from nodeagent.agent.desired import belongs
+
+log = logging.getLogger("posthouse.agent")
+
+_RETRY = Seconds(1.0)
+
+
+class StoreFollower(threading.Thread):
+    """Keeps the records that concern one node; calls `changed(records)` after every change.
+
+    `write` queues a value (the report): only the newest of a key is kept, and it is
+    written when the store answers.
+    """
+
+    def __init__(
+        self,
+        node: NodeName,
+        connect: Callable[[], Store],
+        changed: Callable[[list[Record], bool], None],
+    ) -> None:
+        super().__init__(name="store-follower", daemon=True)
+        self._node = node
+        self._connect = connect
+        self._changed = changed
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._outbox: dict[str, str] = {}
+        self._store: Store | None = None
+        self.connected = False
+
+    def write(self, key: str, value: str) -> None:
+        """Queue `value` for `key`; safe from any thread, never blocks on the store."""
+        with self._lock:
+            self._outbox[key] = value
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._store = self._store or self._connect()
+                self._follow(self._store)
+            except Compacted:
+                log.info("the store compacted past what was seen; everything is read again")
+            except StoreUnavailable as error:
+                if self.connected:
+                    log.warning("the store is away, what runs goes on: %s", error)
+                self._say(False)
+                self._ended.wait(_RETRY)
+            except Exception:
+                log.exception("following the store failed; trying again")
+                self._say(False)
+                self._ended.wait(_RETRY)
+
+    def _follow(self, store: Store) -> None:
+        found, revision = store.list(keys.DESIRED)
+        records = {record.key: record for record in found if belongs(record.key, self._node)}
+        self._tell(records.values())
+        self._flush(store)
+        watch = store.watch(keys.DESIRED, after=revision, idle=Seconds(1.0))
+        try:
+            for events in watch:
+                if self._ended.is_set():
+                    return
+                if _take(records, events, self._node):
+                    self._tell(records.values())
+                self._flush(store)
+        finally:
+            watch.close()
+
+    def _flush(self, store: Store) -> None:
+        with self._lock:
+            outbox, self._outbox = self._outbox, {}
+        for key, value in outbox.items():
+            try:
+                store.put(key, value)
+            except StoreUnavailable:
+                with self._lock:
+                    self._outbox.setdefault(key, value)
+                raise
+
+    def _tell(self, records: Iterable[Record]) -> None:
+        self.connected = True
+        self._changed(list(records), True)
+
+    def _say(self, connected: bool) -> None:
+        if connected != self.connected:
+            self.connected = connected
+            self._changed([], False)
+
+
+def _take(records: dict[str, Record], events: list[Event], node: NodeName) -> bool:
+    """Apply events to the records; return whether anything of this node's changed."""
+    touched = False
+    for event in _mine(events, node):
+        touched = True
+        if event.record is None:
+            records.pop(event.key, None)
+        else:
+            records[event.key] = event.record
+    return touched
+
+
+def _mine(events: list[Event], node: NodeName) -> Iterator[Event]:
+    return (event for event in events if belongs(event.key, node))

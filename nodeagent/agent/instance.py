@@ -1,0 +1,190 @@
+"""One engine instance under the agent's care: configure, supervise, probe, report.
+
+Every step is small and repeatable; what to do is chosen by `supervise.decide`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.cluster.names import InstanceId, Seconds
+from appliance.cluster.report import InstanceReport, Notice, ProbeReport
+from appliance.engines.base import Change, Engine, RenderContext
+from appliance.engines.generations import Generations, apply
+from appliance.errors import PosthouseError
+from nodeagent.agent.journal import last_lines
+from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, tell
+from nodeagent.health.prober import Prober
+from nodeagent.resources.units import Units, UnitState
+
+log = logging.getLogger("posthouse.agent")
+
+_SETTLE = Seconds(30.0)
+_BACKOFF_BASE = Seconds(2.0)
+#: Running and answering for so long, and earlier failures are forgotten.
+_HEALTHY_SPELL = Seconds(60.0)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a configuration was made from; equal inputs need no new look."""
+
+    context: RenderContext
+    outside: tuple[tuple[str, int, int], ...]
+
+
+class ManagedInstance:
+    """Runs in the agent's event loop only."""
+
+    def __init__(self, identity: InstanceId, engine: Engine, units: Units, changed: Callable[[], None]) -> None:
+        self.id = identity
+        self._engine = engine
+        self._units = units
+        self._changed = changed
+        self._generations = Generations(identity)
+        self._inputs: Inputs | None = None
+        self._pending = Change.NONE
+        self._refused: Notice | None = None
+        self._backoff = Backoff()
+        self._prober: Prober | None = None
+        self._probed_start = 0.0
+        self._healthy_since: float | None = None
+        self._seen = Seen(wanted=True, unit=UnitState("inactive", "dead"))
+        self._last_log: tuple[str, ...] = ()
+
+    async def configure(self, context: RenderContext) -> None:
+        """Bring the configuration up to `context`; a refused one is reported and the old one stays."""
+        inputs = Inputs(context, _stamps(self._engine.reads(context)))
+        before = self._inputs
+        if inputs == before:
+            return
+        self._inputs = inputs
+        try:
+            change = await asyncio.to_thread(apply, self._engine, context, self._generations)
+        except PosthouseError as error:
+            self._refuse(Notice.of(error))
+            return
+        except OSError as error:
+            self._inputs = before
+            self._refuse(Notice(key="configuration-not-written", facts={"detail": str(error)}))
+            return
+        if before is not None and before.outside != inputs.outside:
+            change = max(change, Change.RELOAD)
+        if self._refused is not None:
+            log.info("%s: the configuration is good again", self.id)
+        self._refused = None
+        self._pending = max(self._pending, change)
+
+    async def supervise(self, context: RenderContext, *, wanted: bool, restart_asked: bool, most: Seconds) -> None:
+        """Look once and do the one thing that is needed now."""
+        unit = await self._units.state(self.id.unit)
+        await self._follow_probes(context, unit, wanted)
+        failed = self._prober.failed_in_a_row if self._prober else 0
+        self._seen = Seen(wanted, unit, self._pending, restart_asked, failed, self._backoff)
+        now = time.monotonic()
+        self._note_health(now)
+        action = decide(self._seen, now)
+        if action in (Action.START, Action.RESTART, Action.RELOAD, Action.STOP):
+            await self._act(action, context, now, most)
+
+    async def close(self) -> None:
+        """Stop looking; what runs goes on."""
+        if self._prober is not None:
+            await self._prober.stop()
+
+    @property
+    def healthy(self) -> bool:
+        """Runs as wanted, answers every probe, and its configuration is the wanted one."""
+        if not self._seen.wanted:
+            return True
+        answers = self._prober is not None and self._prober.healthy
+        return self._seen.unit.is_running and answers and self._refused is None
+
+    @property
+    def answers(self) -> bool:
+        """The engine itself is fine, whatever a refused setting says."""
+        return self._prober is not None and self._prober.healthy
+
+    def report(self) -> InstanceReport:
+        """What an operator is told."""
+        verdicts = self._prober.verdicts if self._prober else {}
+        return InstanceReport(
+            instance=str(self.id),
+            state=tell(self._seen),
+            healthy=self.healthy,
+            since=self._seen.unit.started,
+            restarts=self._seen.unit.restarts,
+            generation=self._generations.current_hash(),
+            refused=self._refused,
+            probes=tuple(
+                ProbeReport(name=name, ok=verdict.ok, took=round(verdict.took, 4), problem=verdict.problem)
+                for name, verdict in verdicts.items()
+            ),
+            last_log=self._last_log if tell(self._seen) in (State.FAILED, State.BACKING_OFF, State.UNHEALTHY) else (),
+        )
+
+    def _refuse(self, notice: Notice) -> None:
+        if notice != self._refused:
+            log.error("%s: new configuration refused, the last good one stays: %s", self.id, notice.facts)
+            self._refused = notice
+            self._changed()
+
+    def _note_health(self, now: float) -> None:
+        """After a healthy spell the back-off starts from the beginning again."""
+        if not (self._seen.unit.is_running and self.answers):
+            self._healthy_since = None
+        elif self._healthy_since is None:
+            self._healthy_since = now
+        elif self._backoff.attempts and now - self._healthy_since >= _HEALTHY_SPELL:
+            self._backoff = Backoff()
+
+    async def _follow_probes(self, context: RenderContext, unit: UnitState, wanted: bool) -> None:
+        """Probe only what runs; a new start begins with fresh verdicts."""
+        if self._prober is not None and (not unit.is_running or not wanted or unit.started != self._probed_start):
+            await self._prober.stop()
+            self._prober = None
+            self._changed()
+        if self._prober is None and unit.is_running and wanted:
+            self._prober = Prober(self._engine.probes(context), self._changed)
+            self._probed_start = unit.started
+            self._prober.start()
+
+    async def _act(self, action: Action, context: RenderContext, now: float, most: Seconds) -> None:
+        if self._generations.current_hash() is None and action is not Action.STOP:
+            return  # never a start without a configuration that passed its check
+        log.info("%s: %s", self.id, action)
+        if action in (Action.START, Action.RESTART):
+            await self._before_start(now, most)
+            await asyncio.to_thread(self._engine.prepare, context)
+        self._pending = Change.NONE
+        await getattr(self._units, action)(self.id.unit)
+        state = await self._units.settled(self.id.unit, _SETTLE)
+        self._seen = Seen(self._seen.wanted, state, backoff=self._backoff)
+        self._changed()
+
+
+    async def _before_start(self, now: float, most: Seconds) -> None:
+        """Count the attempt, unless it was asked for; note what a failed one left in the journal."""
+        if self._seen.unit.is_running and (self._seen.restart_asked or self._pending is Change.RESTART):
+            return
+        if self._backoff.attempts or self._seen.failed_probes or self._seen.unit.has_failed:
+            self._last_log = await last_lines(self.id.unit)
+            log.warning("%s: failed before; last lines: %s", self.id, " | ".join(self._last_log))
+        self._backoff = self._backoff.after_attempt(now, _BACKOFF_BASE, most)
+
+
+def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+    """What tells that a file outside the generation was replaced."""
+    stamps = []
+    for file in files:
+        try:
+            about = file.stat()
+            stamps.append((str(file), about.st_mtime_ns, about.st_ino))
+        except OSError:
+            stamps.append((str(file), 0, 0))
+    return tuple(stamps)

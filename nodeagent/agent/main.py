@@ -1,0 +1,65 @@
+"""Entry point of `posthouse-agent`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from appliance import node_file
+from appliance.cluster import keys
+from appliance.coordination import connect
+from appliance.coordination.store import Record, Store
+from appliance.node_file import NodeFile
+from nodeagent.agent.agent import Agent
+from nodeagent.agent.follow import StoreFollower
+from nodeagent.agent.housekeeping import Housekeeping
+from nodeagent.ownership.main import notify
+from nodeagent.resources.units import Units
+
+WATCHDOG_EVERY = 20.0
+
+
+async def serve(identity: NodeFile) -> None:
+    """Run the agent until SIGTERM or SIGINT. Ending it ends nothing else."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    units = Units()
+    housekeeping = Housekeeping(identity)
+    agent = Agent(identity, units, housekeeping)
+
+    def open_store() -> Store:
+        return connect(identity)
+
+    def changed(records: list[Record], connected: bool) -> None:
+        loop.call_soon_threadsafe(agent.take, records, connected)
+
+    follower = StoreFollower(identity.name, open_store, changed)
+    follower.start()
+    housekeeping.start()
+    petting = asyncio.create_task(_pet())
+    notify("READY=1")
+    try:
+        await agent.run(ended, lambda text: follower.write(keys.status(identity.name), text))
+    finally:
+        notify("STOPPING=1")
+        petting.cancel()
+        follower.end()
+        housekeeping.end()
+        await units.close()
+
+
+async def _pet() -> None:
+    """systemd restarts an agent whose loop hangs (WatchdogSec)."""
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(WATCHDOG_EVERY)
+
+
+def main() -> None:
+    """Read the identity and serve."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    asyncio.run(serve(node_file.read()))
