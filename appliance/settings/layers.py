@@ -29,6 +29,7 @@ class Owner:
 
 
 SYSTEM = Owner(Scope.SYSTEM)
+_SCOPES = frozenset(scope.value for scope in Scope)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Effective:
 
 def effective(parameter: Parameter, layers: Sequence[Layer]) -> Effective:
     """Return the value of the strongest layer (the last) that holds a valid one, else the default."""
-    refused = []
+    refused: list[RefusedValue] = []
     for layer in reversed(layers):
         stored = layer.texts.get(parameter.name)
         if stored is None:
@@ -121,7 +122,7 @@ def store_layers(records: Iterable[Record]) -> dict[Owner, Layer]:
     for record in records:
         scope, _, rest = record.key.removeprefix(keys.SETTINGS).partition("/")
         owner, slash, name = rest.partition("/")
-        if slash and scope in Scope:
+        if slash and scope in _SCOPES:
             texts.setdefault(Owner(Scope(scope), owner), {})[name] = record.value
     return {owner: Layer(owner, values) for owner, values in texts.items()}
 
