@@ -1,0 +1,62 @@
+"""Control groups of a node's container, with cgroup v1, v2 and systemd's hybrid of both.
+
+On a bare host the lab makes the groups itself (`boot-node` moves into them); where
+systemd runs, the node is a transient service with a delegated group.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from tests.lab.host import CommandFailed, command, runs_systemd
+from tests.lab.polling import wait_until
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def unit(machine: str) -> str:
+    """The transient service that runs the machine where systemd is in charge."""
+    return f"{machine}.service"
+
+
+def folders(machine: str) -> list[Path]:
+    """The machine's cgroup folders that exist now, one for each hierarchy."""
+    if runs_systemd():
+        path = command("systemctl", "show", "--property=ControlGroup", "--value", unit(machine)).strip()
+        candidates = [_ROOT / path.lstrip("/"), *(_ROOT.glob(f"*{path}"))] if path else []
+    else:
+        candidates = [_ROOT / machine, *_ROOT.glob(f"*/{machine}")]
+    return [folder for folder in candidates if folder.is_dir()]
+
+
+def set_frozen(machine: str, *, frozen: bool) -> None:
+    """Stop or resume every process of the machine at once; return when it is so."""
+    for folder in folders(machine):
+        v1, v2 = folder / "freezer.state", folder / "cgroup.freeze"
+        if v1.exists():
+            v1.write_text("FROZEN" if frozen else "THAWED")
+            wanted = "FROZEN" if frozen else "THAWED"
+            wait_until(f"{machine} {wanted}", lambda v1=v1: v1.read_text().strip() == wanted, every=0.01)
+            return
+        if v2.exists() and not (_ROOT / "freezer").is_dir():
+            v2.write_text("1" if frozen else "0")
+            line = f"frozen {int(frozen)}"
+            events = folder / "cgroup.events"
+            wait_until(f"{machine} {line}", lambda: line in events.read_text().splitlines(), every=0.01)
+            return
+    raise LookupError(f"no freezer cgroup of {machine}")
+
+
+def remove(machine: str) -> None:
+    """Remove what is left of the groups of a machine that has ended."""
+    if runs_systemd():
+        for action in ("stop", "reset-failed"):
+            with suppress(CommandFailed):
+                command("systemctl", action, unit(machine))
+        return
+    for top in folders(machine):
+        for folder in [*sorted(top.rglob("*"), reverse=True), top]:
+            if folder.is_dir():
+                with suppress(OSError):
+                    folder.rmdir()
