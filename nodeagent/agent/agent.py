@@ -28,6 +28,7 @@ from nodeagent.agent.desired import Desired
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.restarts import RestartLedger
+from nodeagent.agent.supervise import Action
 from nodeagent.ownership.memory import marked, write_atomically
 from nodeagent.resources.units import Units
 
@@ -39,6 +40,8 @@ REPORT_FILE = paths.RUN / "status.json"
 TICK = Seconds(1.0)
 #: How often the report is renewed without news.
 HEARTBEAT = Seconds(10.0)
+#: What differs in every report and is no news.
+_ALWAYS_NEW: Any = {"reported_at": True, "instances": {"__all__": {"probes": {"__all__": {"took"}}}}}
 
 
 class Agent:
@@ -73,8 +76,9 @@ class Agent:
         while not ended.is_set():
             self._wake.clear()
             await self._reconcile()
-            text = self._report().model_dump_json()
-            comparable = self._report(at=0.0).model_dump_json()
+            report = self._report()
+            text = report.model_dump_json()
+            comparable = report.model_dump_json(exclude=_ALWAYS_NEW)
             if comparable != last_report or time.monotonic() - reported_at >= HEARTBEAT:
                 last_report, reported_at = comparable, time.monotonic()
                 write_atomically(REPORT_FILE, text)
@@ -111,13 +115,14 @@ class Agent:
         try:
             await managed.configure(context)
             generation = self._desired.restarts.get(identity, 0)
-            await managed.supervise(
+            action = await managed.supervise(
                 context,
                 wanted=identity not in self._desired.stopped,
                 restart_asked=self._ledger.is_due(identity, generation),
                 most=Seconds(settings["agent.restart_backoff_max"]),
             )
-            self._ledger.done(identity, generation)
+            if action in (Action.START, Action.RESTART):
+                self._ledger.done(identity, generation)
         except PosthouseError as error:
             log.warning("%s: %s", identity, error)
             self._problems = (*self._problems, Notice.of(error))
@@ -129,11 +134,11 @@ class Agent:
         found = engine_settings(self._desired.settings, self._identity.name, group)
         return found.values
 
-    def _report(self, at: float | None = None) -> NodeReport:
+    def _report(self) -> NodeReport:
         return NodeReport(
             node=self._identity.name,
             release=version("posthouse"),
-            reported_at=time.time() if at is None else at,
+            reported_at=time.time(),
             store_connected=self._connected,
             owned_groups=tuple(sorted(marked())),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),

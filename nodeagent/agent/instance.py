@@ -80,8 +80,8 @@ class ManagedInstance:
         self._refused = None
         self._pending = max(self._pending, change)
 
-    async def supervise(self, context: RenderContext, *, wanted: bool, restart_asked: bool, most: Seconds) -> None:
-        """Look once and do the one thing that is needed now."""
+    async def supervise(self, context: RenderContext, *, wanted: bool, restart_asked: bool, most: Seconds) -> Action:
+        """Look once, do the one thing that is needed now, and return it."""
         unit = await self._units.state(self.id.unit)
         await self._follow_probes(context, unit, wanted)
         failed = self._prober.failed_in_a_row if self._prober else 0
@@ -91,6 +91,7 @@ class ManagedInstance:
         action = decide(self._seen, now)
         if action in (Action.START, Action.RESTART, Action.RELOAD, Action.STOP):
             await self._act(action, context, now, most)
+        return action
 
     async def close(self) -> None:
         """Stop looking; what runs goes on."""

@@ -15,7 +15,7 @@ from appliance.node_file import NodeFile
 from nodeagent.agent.agent import Agent
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
-from nodeagent.ownership.main import notify
+from nodeagent.resources.notify import notify
 from nodeagent.resources.units import Units
 
 WATCHDOG_EVERY = 20.0

@@ -6,7 +6,6 @@ import ctypes
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 
@@ -17,6 +16,7 @@ from appliance.coordination.store import Store
 from appliance.node_file import NodeFile
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.keeper import Keeper
+from nodeagent.resources.notify import notify
 
 log = logging.getLogger("posthouse.keeper")
 
@@ -28,14 +28,6 @@ def lock_memory() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
         log.warning("memory is not locked: %s", os.strerror(ctypes.get_errno()))
-
-
-def notify(message: str) -> None:
-    """Tell systemd, sd_notify(3); nothing when not started by it."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def is_only_voter(identity: NodeFile) -> bool:

@@ -1,0 +1,103 @@
+"""`posthouse service`: the engine instances of this node: list, restart, stop, start.
+
+A command writes desired state; the agent carries it out and the command waits for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+
+from appliance import node_file
+from appliance.cli.output import Column, emit, json_option
+from appliance.cli.status import local_report, state_text
+from appliance.cluster import keys
+from appliance.cluster.names import InstanceId, Seconds
+from appliance.cluster.report import InstanceReport
+from appliance.coordination import connect
+from appliance.errors import NotFound, PosthouseError
+from appliance.i18n import lazy, translate
+
+_WITHIN = Seconds(45.0)
+_POLL = Seconds(0.2)
+
+
+@click.group(help=lazy("service-help"))
+def service() -> None:
+    pass
+
+
+@service.command("list", help=lazy("service-list-help"))
+@json_option
+def list_(as_json: bool) -> None:
+    report = local_report()
+    rows = list(report.instances) if report else []
+    columns = [
+        Column("service-column-instance", lambda row: row.instance),
+        Column("service-column-state", lambda row: state_text(row.state)),
+        Column("service-column-healthy", lambda row: row.healthy),
+        Column("service-column-restarts", lambda row: row.restarts, right=True),
+        Column("service-column-generation", lambda row: row.generation),
+    ]
+    emit(rows, as_json, columns)
+
+
+@service.command(help=lazy("service-restart-help"))
+@click.argument("instance")
+def restart(instance: str) -> None:
+    identity = _known(instance)
+    before = _row(identity)
+    node = node_file.read().name
+    with connect() as store:
+        record = store.get(keys.restart(identity, node))
+        store.put(keys.restart(identity, node), str(int(record.value) + 1 if record else 1))
+    _wait(identity, lambda row: row.healthy and (before is None or row.since != before.since))
+    click.echo(translate("service-restarted", instance=str(identity)))
+
+
+@service.command(help=lazy("service-stop-help"))
+@click.argument("instance")
+def stop(instance: str) -> None:
+    identity = _known(instance)
+    with connect() as store:
+        store.put(keys.stopped(identity, node_file.read().name), "1")
+    _wait(identity, lambda row: row.state == "stopped")
+    click.echo(translate("service-stopped", instance=str(identity)))
+
+
+@service.command(help=lazy("service-start-help"))
+@click.argument("instance")
+def start(instance: str) -> None:
+    identity = _known(instance)
+    with connect() as store:
+        store.delete(keys.stopped(identity, node_file.read().name))
+    _wait(identity, lambda row: row.state == "running" and row.healthy)
+    click.echo(translate("service-started", instance=str(identity)))
+
+
+def _known(text: str) -> InstanceId:
+    """The instance named, which must be one of this node's. The store itself is not stopped by way of the store."""
+    identity = InstanceId.parse(text)
+    report = local_report()
+    if report is None or str(identity) not in {row.instance for row in report.instances}:
+        raise NotFound("service-unknown", instance=str(identity))
+    if identity.engine == "etcd":
+        raise PosthouseError("service-is-the-store", instance=str(identity))
+    return identity
+
+
+def _row(identity: InstanceId) -> InstanceReport | None:
+    report = local_report()
+    return next((row for row in report.instances if row.instance == str(identity)), None) if report else None
+
+
+def _wait(identity: InstanceId, reached: Callable[[InstanceReport], bool]) -> None:
+    until = time.monotonic() + _WITHIN
+    while time.monotonic() < until:
+        row = _row(identity)
+        if row is not None and reached(row):
+            return
+        time.sleep(_POLL)
+    raise PosthouseError("service-not-reached", instance=str(identity), seconds=int(_WITHIN))

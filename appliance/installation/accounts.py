@@ -1,0 +1,166 @@
+"""Accounts whose ids stand on volumes: the same number on every node, or the node is refused.
+
+A group's volume moves between nodes; a queue owned by uid 57025 must be postfix's
+everywhere. Debian gives dynamic ids, so they are renumbered before anything is
+written, together with the folders that Debian's packages made.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.cluster.names import Seconds
+from appliance.errors import PosthouseError
+
+_DEADLINE = Seconds(60.0)
+
+
+@dataclass(frozen=True)
+class FixedGroup:
+    """A group with its number."""
+
+    name: str
+    gid: int
+
+
+@dataclass(frozen=True)
+class FixedUser:
+    """An account with its number, its primary group, and the folders Debian's package gave it."""
+
+    name: str
+    uid: int
+    group: FixedGroup
+    home: str = "/nonexistent"
+    folders: tuple[Path, ...] = ()
+
+
+POSTDROP = FixedGroup("postdrop", 57026)
+GROUPS = (POSTDROP,)
+USERS = (
+    FixedUser("posthouse", 57001, FixedGroup("posthouse", 57001)),
+    FixedUser("vmail", 57143, FixedGroup("vmail", 57143)),
+    FixedUser(
+        "postfix",
+        57025,
+        FixedGroup("postfix", 57025),
+        "/var/spool/postfix",
+        (Path("/var/spool/postfix"), Path("/var/lib/postfix"), Path("/usr/sbin/postdrop"), Path("/usr/sbin/postqueue")),
+    ),
+)
+
+
+class IdTaken(PosthouseError):
+    """A number that must be ours belongs to somebody else."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One program call that changes an account."""
+
+    words: tuple[str, ...]
+
+
+def plan(
+    uid_of: Callable[[str], int | None],
+    gid_of: Callable[[str], int | None],
+    user_with: Callable[[int], str | None],
+    group_with: Callable[[int], str | None],
+) -> list[Command]:
+    """The commands that bring accounts to their numbers; raise IdTaken when a number is somebody else's. Pure."""
+    commands = []
+    for group in (*GROUPS, *(user.group for user in USERS)):
+        holder = group_with(group.gid)
+        if holder not in (None, group.name):
+            raise IdTaken("gid-taken", gid=group.gid, holder=holder, group=group.name)
+        have = gid_of(group.name)
+        if have is None:
+            commands.append(Command(("groupadd", "--gid", str(group.gid), group.name)))
+        elif have != group.gid:
+            commands.append(Command(("groupmod", "--gid", str(group.gid), group.name)))
+    for user in USERS:
+        holder = user_with(user.uid)
+        if holder not in (None, user.name):
+            raise IdTaken("uid-taken", uid=user.uid, holder=holder, user=user.name)
+        have = uid_of(user.name)
+        if have is None:
+            commands.append(
+                Command(
+                    ("useradd", "--uid", str(user.uid), "--gid", user.group.name, "--no-create-home")
+                    + ("--home-dir", user.home, "--shell", "/usr/sbin/nologin", user.name)
+                )
+            )
+        elif have != user.uid:
+            commands.append(Command(("usermod", "--uid", str(user.uid), "--gid", str(user.group.gid), user.name)))
+    return commands
+
+
+def bring_about() -> bool:
+    """Carry the plan out; return whether anything changed. Files of renumbered accounts get their new owner."""
+    before = {user.name: (_uid(user.name), _gid(user.group.name)) for user in USERS}
+    postdrop = _gid(POSTDROP.name)
+    commands = plan(_uid, _gid, _user_with, _group_with)
+    for command in commands:
+        subprocess.run(command.words, check=True, capture_output=True, timeout=_DEADLINE)
+    for user in USERS:
+        old_uid, old_gid = before[user.name]
+        renumber = {old_uid: user.uid} if old_uid not in (None, user.uid) else {}
+        regroup = {old_gid: user.group.gid} if old_gid not in (None, user.group.gid) else {}
+        if postdrop not in (None, POSTDROP.gid):
+            regroup[postdrop] = POSTDROP.gid
+        for path in _tree(user.folders):
+            _give(path, renumber, regroup)
+    return bool(commands)
+
+
+def _tree(roots: Iterable[Path]) -> Iterable[Path]:
+    for root in roots:
+        if not root.exists():
+            continue
+        yield root
+        if root.is_dir():
+            for folder, names, files in os.walk(root, followlinks=False):
+                yield from (Path(folder) / name for name in names + files)
+
+
+def _give(path: Path, users: dict[int | None, int], groups: dict[int | None, int]) -> None:
+    """Change the owner of one file where its number was renumbered; set-gid bits are kept."""
+    about = path.lstat()
+    uid, gid = users.get(about.st_uid, -1), groups.get(about.st_gid, -1)
+    if (uid, gid) != (-1, -1):
+        os.chown(path, uid, gid, follow_symlinks=False)
+        if not path.is_symlink():
+            path.chmod(about.st_mode & 0o7777)
+
+
+def _uid(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def _gid(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def _user_with(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def _group_with(gid: int) -> str | None:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return None
