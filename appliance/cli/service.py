@@ -20,6 +20,8 @@ from appliance.coordination import connect
 from appliance.errors import NotFound, PosthouseError
 from appliance.i18n import lazy, translate
 
+#: Stopped by way of the store, it could not be started again that way.
+STORE_ENGINE = "etcd"
 _WITHIN = Seconds(45.0)
 _POLL = Seconds(0.2)
 
@@ -61,6 +63,8 @@ def restart(instance: str) -> None:
 @click.argument("instance")
 def stop(instance: str) -> None:
     identity = _known(instance)
+    if identity.engine == STORE_ENGINE:
+        raise PosthouseError("service-is-the-store", instance=str(identity))
     with connect() as store:
         store.put(keys.stopped(identity, node_file.read().name), "1")
     _wait(identity, lambda row: row.state == "stopped")
@@ -78,13 +82,11 @@ def start(instance: str) -> None:
 
 
 def _known(text: str) -> InstanceId:
-    """The instance named, which must be one of this node's. The store itself is not stopped by way of the store."""
+    """The instance named, which must be one of this node's."""
     identity = InstanceId.parse(text)
     report = local_report()
     if report is None or str(identity) not in {row.instance for row in report.instances}:
         raise NotFound("service-unknown", instance=str(identity))
-    if identity.engine == "etcd":
-        raise PosthouseError("service-is-the-store", instance=str(identity))
     return identity
 
 

@@ -6,7 +6,7 @@ node-file-not-yaml = { $path } is not valid YAML: { $detail }
 node-file-not-a-mapping = { $path } has to be a list of fields: name, hostname, roles, store.
 node-file-bad-field = { $path }, field { $field }: { $detail }
 
-store-unavailable = The coordination store ({ $endpoints }) did not answer within { $seconds } s: { $detail }
+store-no-answer = The coordination store ({ $endpoints }) did not answer within { $seconds } s: { $detail }
 store-unreachable = No connection to the coordination store ({ $endpoints }) within { $seconds } s: { $detail }
 store-refused = The coordination store ({ $endpoints }) refused the request: { $detail }
 store-full = The coordination store ({ $endpoints }) has reached its size limit and accepts no more writes: { $detail }

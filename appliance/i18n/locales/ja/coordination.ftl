@@ -6,7 +6,7 @@ node-file-not-yaml = { $path } は正しい YAML ではありません: { $detai
 node-file-not-a-mapping = { $path } には name、hostname、roles、store の各項目が必要です。
 node-file-bad-field = { $path } の項目 { $field } が正しくありません: { $detail }
 
-store-unavailable = 協調ストア（{ $endpoints }）が { $seconds } 秒以内に応答しませんでした: { $detail }
+store-no-answer = 協調ストア（{ $endpoints }）が { $seconds } 秒以内に応答しませんでした: { $detail }
 store-unreachable = { $seconds } 秒以内に協調ストア（{ $endpoints }）へ接続できませんでした: { $detail }
 store-refused = 協調ストア（{ $endpoints }）が要求を拒否しました: { $detail }
 store-full = 協調ストア（{ $endpoints }）が容量の上限に達し、書き込みを受け付けません: { $detail }

@@ -6,7 +6,7 @@ node-file-not-yaml = { $path } 不是有效的 YAML：{ $detail }
 node-file-not-a-mapping = { $path } 的内容必须由以下字段组成：name、hostname、roles、store。
 node-file-bad-field = { $path } 的字段 { $field } 有误：{ $detail }
 
-store-unavailable = 协调存储（{ $endpoints }）在 { $seconds } 秒内没有应答：{ $detail }
+store-no-answer = 协调存储（{ $endpoints }）在 { $seconds } 秒内没有应答：{ $detail }
 store-unreachable = 在 { $seconds } 秒内无法连接协调存储（{ $endpoints }）：{ $detail }
 store-refused = 协调存储（{ $endpoints }）拒绝了请求：{ $detail }
 store-full = 协调存储（{ $endpoints }）已达到容量上限，不再接受写入：{ $detail }

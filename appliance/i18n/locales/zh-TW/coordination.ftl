@@ -6,7 +6,7 @@ node-file-not-yaml = { $path } 不是有效的 YAML：{ $detail }
 node-file-not-a-mapping = { $path } 的內容必須由下列欄位組成：name、hostname、roles、store。
 node-file-bad-field = { $path } 的欄位 { $field } 有誤：{ $detail }
 
-store-unavailable = 協調儲存（{ $endpoints }）在 { $seconds } 秒內沒有回應：{ $detail }
+store-no-answer = 協調儲存（{ $endpoints }）在 { $seconds } 秒內沒有回應：{ $detail }
 store-unreachable = 在 { $seconds } 秒內無法連線到協調儲存（{ $endpoints }）：{ $detail }
 store-refused = 協調儲存（{ $endpoints }）拒絕了要求：{ $detail }
 store-full = 協調儲存（{ $endpoints }）已達容量上限，不再接受寫入：{ $detail }
