@@ -23,6 +23,9 @@ from appliance.errors import BadInput, NotFound, PosthouseError
 
 #: Longest host name (RFC 1035, 2.3.4, without the final dot).
 MAX_HOSTNAME = 253
+#: A name that every store member's certificate carries, and no other certificate does: clients check it
+#: instead of the address, so a node that is no store member cannot pass for one.
+STORE_NAME = "store.posthouse.internal"
 DEFAULT_ENDPOINT = "https://127.0.0.1:2379"
 
 

@@ -1,1 +1,28 @@
-"""One store interface (`store.py`); backends beside it. Callers get one from `connect()` and know no backend."""
+"""The coordination store: one interface (`store.py`), one backend for now (`etcd.py`).
+
+`connect` gives the store of this node, as node.yaml names it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.cluster.names import Seconds
+
+if TYPE_CHECKING:
+    from appliance.coordination.store import Store
+    from appliance.node_file import NodeFile
+
+
+def connect(node_file: NodeFile | None = None, *, deadline: Seconds = Seconds(3.0)) -> Store:
+    """Return a client of this node's store; nothing is sent yet. `deadline` is the default of each call.
+
+    Raises NotFound or NodeFileRefused for node.yaml, StoreUnavailable when the keys cannot be read.
+    """
+    # gRPC takes 0.1 s to import; commands that need no store do not pay for it.
+    from appliance import node_file as files  # noqa: PLC0415
+    from appliance.coordination.connection import Keys  # noqa: PLC0415
+    from appliance.coordination.etcd import EtcdStore  # noqa: PLC0415
+
+    node = node_file or files.read()
+    return EtcdStore(node.store.endpoints, Keys.read(), deadline=deadline)

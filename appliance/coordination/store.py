@@ -7,7 +7,7 @@ out on purpose: ownership never rests on them (see docs/developers/ownership.md)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -111,7 +111,7 @@ class Store(ABC):
 
     @abstractmethod
     def transact(
-        self, guards: list[Guard], changes: list[Put | Delete], *, deadline: Seconds | None = None
+        self, guards: Sequence[Guard], changes: Sequence[Put | Delete], *, deadline: Seconds | None = None
     ) -> Outcome:
         """Apply all changes in one step if every guard holds, none otherwise."""
 

@@ -1,0 +1,140 @@
+"""One gRPC channel to the store's members over mutual TLS, and what its failures mean.
+
+gRPC itself moves on when a member refuses or drops the connection. A member that is
+frozen, or cut off from the majority, answers nothing: then `suspect` puts the next one first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from appliance import paths
+from appliance.cluster.names import Seconds
+from appliance.coordination.rpc import grpc
+from appliance.coordination.store import StoreUnavailable
+from appliance.node_file import STORE_NAME, endpoint_address
+
+#: A call that waited less than this says nothing about the member's health.
+SUSPICIOUS_AFTER = Seconds(1.0)
+
+_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.ssl_target_name_override", STORE_NAME),
+    ("grpc.default_authority", STORE_NAME),
+    # etcd answers too_many_pings to keepalives more often than every 5 s, or without a call.
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+    # The second one is also how long a single attempt to connect may take.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", -1),
+    # No retries and no connection shared behind our back: a deadline here is this channel's own.
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+_KEYS = {
+    grpc.StatusCode.UNAVAILABLE: "store-unreachable",
+    grpc.StatusCode.CANCELLED: "store-unreachable",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "store-no-answer",
+}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The client's key pair and the authority it trusts, PEM."""
+
+    authority: bytes
+    certificate: bytes
+    key: bytes
+
+    @classmethod
+    def read(cls, folder: Path | None = None) -> Keys:
+        """Read the node's own keys; raise StoreUnavailable when this user may not, or there are none."""
+        where = folder or paths.PKI
+        try:
+            ca, certificate, key = ((where / name).read_bytes() for name in ("ca.crt", "node.crt", "node.key"))
+        except OSError as error:
+            raise StoreUnavailable(
+                "store-keys-unreadable", path=str(where), detail=error.strerror or str(error)
+            ) from error
+        return cls(ca, certificate, key)
+
+
+def target(endpoints: Sequence[str]) -> str:
+    """The gRPC target of a list of `https://HOST:PORT`; several are addresses of one family (node_file)."""
+    pairs = [endpoint_address(endpoint) for endpoint in endpoints]
+    host, port = pairs[0]
+    if isinstance(host, str):
+        return f"dns:///{host}:{port}"
+    if isinstance(host, IPv6Address):
+        return "ipv6:" + ",".join(f"[{address}]:{number}" for address, number in pairs)
+    return "ipv4:" + ",".join(f"{address}:{number}" for address, number in pairs)
+
+
+class Connection:
+    """Holds the channel in use. Safe to use from several threads."""
+
+    def __init__(self, endpoints: Sequence[str], keys: Keys) -> None:
+        self.endpoints = tuple(endpoints)
+        self._keys = keys
+        self._first = 0
+        self._closed = False
+        self._lock = threading.Lock()
+        self._channel = self._open()
+
+    def _open(self) -> Any:
+        order = self.endpoints[self._first :] + self.endpoints[: self._first]
+        credentials = grpc.ssl_channel_credentials(self._keys.authority, self._keys.key, self._keys.certificate)
+        return grpc.secure_channel(target(order), credentials, options=_OPTIONS)
+
+    @property
+    def channel(self) -> Any:
+        """The channel in use; raises StoreUnavailable after `close`."""
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("store-closed")
+            return self._channel
+
+    def suspect(self, channel: Any, waited: float) -> None:
+        """A call on `channel` got no answer for `waited` seconds: try another member first.
+
+        Calls and watches still waiting on the old channel end with an error.
+        """
+        if len(self.endpoints) == 1 or waited < SUSPICIOUS_AFTER:
+            return
+        with self._lock:
+            if self._closed or channel is not self._channel:
+                return
+            self._first = (self._first + 1) % len(self.endpoints)
+            self._channel = self._open()
+        channel.close()
+
+    def close(self) -> None:
+        """End every call; the connection cannot be used again."""
+        with self._lock:
+            self._closed = True
+        self._channel.close()
+
+    def failure(self, error: Exception, seconds: float) -> StoreUnavailable:
+        """Say what a failed call means. `seconds` is the deadline that it had."""
+        if isinstance(error, StoreUnavailable):
+            return error
+        facts = {"endpoints": ", ".join(self.endpoints), "seconds": round(seconds, 2)}
+        if not isinstance(error, grpc.RpcError):  # ValueError: gRPC's word for a closed channel
+            return StoreUnavailable("store-closed")
+        code, detail = error.code(), error.details() or str(error.code())
+        if code is grpc.StatusCode.CANCELLED and self._closed:
+            return StoreUnavailable("store-closed")
+        key = _KEYS.get(code, "store-refused")
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in detail:
+            key = "store-full"
+        return StoreUnavailable(key, detail=detail, **facts)

@@ -1,0 +1,136 @@
+"""The certificates that a node needs: made when missing, renewed in the last third of their life.
+
+`posthouse init` calls `ensure` once, the agent calls it every few hours. It is idempotent;
+engines notice a change by the content of the files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+from appliance import durable_files, paths
+from appliance.errors import PosthouseError
+from appliance.node_file import STORE_NAME, NodeFile
+from appliance.pki.authority import (
+    Address,
+    Authority,
+    Pair,
+    Profile,
+    issued_by,
+    names_of,
+    renewal_due,
+)
+from appliance.pki.pairs import PairSlot
+
+log = logging.getLogger(__name__)
+
+LOOPBACK: tuple[Address, ...] = (ip_address("127.0.0.1"), ip_address("::1"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A certificate that the node needs."""
+
+    slot: PairSlot
+    profile: Profile
+    common_name: str
+    names: tuple[str, ...]
+    addresses: tuple[Address, ...] = ()
+
+
+def authority_paths(folder: Path) -> tuple[Path, Path]:
+    """Certificate and key of the authority. Only the key's presence lets a node issue."""
+    return folder / "ca.crt", folder / "ca.key"
+
+
+def load_authority(folder: Path | None = None) -> Authority | None:
+    """The installation's authority, or None where its key is not kept."""
+    certificate, key = authority_paths(folder or paths.PKI)
+    try:
+        return Authority.load(Pair(certificate.read_bytes(), key.read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def ensure_authority(installation: str, folder: Path | None = None) -> Authority:
+    """Load the authority, or make one. Raises PosthouseError where the certificate stands without its key:
+    then another node keeps the key, and a new authority would split the installation.
+    """
+    where = folder or paths.PKI
+    found = load_authority(where)
+    if found is not None:
+        return found
+    certificate, key = authority_paths(where)
+    if certificate.exists():
+        raise PosthouseError("tls-authority-key-missing", path=str(key))
+    where.mkdir(parents=True, exist_ok=True)
+    made = Authority.create(installation)
+    pair = made.pair()
+    # The key first: a crash in between leaves a key without a certificate, which the next run replaces.
+    durable_files.replace(key, pair.key, 0o600)
+    durable_files.replace(certificate, pair.certificate, 0o644)
+    return made
+
+
+def mail_slot(folder: Path | None = None) -> PairSlot:
+    """What SMTP, IMAP and POP3 present."""
+    return PairSlot(folder or paths.PKI, "mail")
+
+
+def slots(folder: Path | None = None) -> tuple[PairSlot, ...]:
+    """Every pair of a node."""
+    where = folder or paths.PKI
+    return PairSlot(where, "node"), PairSlot(where, "etcd", group="etcd"), mail_slot(where)
+
+
+def wanted(node: NodeFile, addresses: Sequence[Address], folder: Path | None = None) -> tuple[Wanted, ...]:
+    """The certificates of a node; `addresses` are those that other nodes reach it by."""
+    of_node, of_store, of_mail = slots(folder)
+    inside = (node.hostname, node.name, "localhost")
+    reachable = (*LOOPBACK, *(address for address in addresses if address not in LOOPBACK))
+    return (
+        Wanted(of_node, Profile.NODE, node.name, inside, reachable),
+        Wanted(of_store, Profile.NODE, node.name, (*inside, STORE_NAME), reachable),
+        Wanted(of_mail, Profile.MAIL, node.hostname, (node.hostname,)),
+    )
+
+
+def due(want: Wanted, found: Pair | None, authority: Authority, now: datetime) -> bool:
+    """True when a certificate has to be issued. What an operator installed is left alone."""
+    if found is None:
+        return True
+    leaf = found.leaf()
+    if not issued_by(leaf, authority.certificate):
+        return want.slot.name != "mail"
+    missing = {*want.names, *map(str, want.addresses)} - names_of(leaf)
+    return bool(missing) or renewal_due(leaf, now)
+
+
+def ensure(
+    node: NodeFile, addresses: Sequence[Address] = (), folder: Path | None = None, now: datetime | None = None
+) -> tuple[str, ...]:
+    """Issue what is missing or due; return the names of the pairs that changed.
+
+    On a node that does not keep the authority's key, nothing can be issued and () is returned.
+    """
+    authority = load_authority(folder)
+    if authority is None:
+        return ()
+    moment = now or datetime.now(UTC)
+    changed = []
+    for want in wanted(node, addresses, folder):
+        if due(want, want.slot.read(), authority, moment):
+            issue(want, authority, moment)
+            changed.append(want.slot.name)
+    return tuple(changed)
+
+
+def issue(want: Wanted, authority: Authority, now: datetime) -> None:
+    """Issue one certificate and put it in force."""
+    want.slot.write(authority.issue(want.profile, want.common_name, want.names, want.addresses, now))
+    log.info("issued the %s certificate for %s", want.slot.name, ", ".join(want.names))
