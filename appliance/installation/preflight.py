@@ -32,7 +32,9 @@ DEBIAN_DIRECTORY_ENTRIES = 2
 _DEADLINE = Seconds(20.0)
 
 #: parameters of main.cf that only somebody's own configuration sets
-_FOREIGN_POSTFIX = re.compile(r"^\s*(virtual_\w+_(maps|domains)|transport_maps|relay_domains|smtpd_milters)\s*=\s*\S", re.M)
+_FOREIGN_POSTFIX = re.compile(
+    r"^\s*(virtual_\w+_(maps|domains)|transport_maps|relay_domains|smtpd_milters)\s*=\s*\S", re.M
+)
 
 
 class NotReady(PosthouseError):
@@ -132,7 +134,9 @@ def _directory_entries() -> int:
     if not Path("/etc/ldap/slapd.d").is_dir():
         return 0
     try:
-        done = subprocess.run(["slapcat", "-n", "1", "-o", "ldif-wrap=no"], capture_output=True, timeout=_DEADLINE, check=False)
+        done = subprocess.run(
+            ["slapcat", "-n", "1", "-o", "ldif-wrap=no"], capture_output=True, timeout=_DEADLINE, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return done.stdout.count(b"\ndn: ") + done.stdout.startswith(b"dn: ")

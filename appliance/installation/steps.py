@@ -107,7 +107,10 @@ def mail_group(node: NodeName) -> ServiceGroup:
 
 
 @retry(
-    retry=retry_if_exception_type(StoreUnavailable), stop=stop_after_delay(_STORE_WAIT), wait=wait_fixed(0.3), reraise=True
+    retry=retry_if_exception_type(StoreUnavailable),
+    stop=stop_after_delay(_STORE_WAIT),
+    wait=wait_fixed(0.3),
+    reraise=True,
 )
 def _store(identity: NodeFile) -> Store:
     """The store, once the agent has started it."""

@@ -152,4 +152,3 @@ async def _first(wake: asyncio.Event, ended: asyncio.Event, most: Seconds) -> No
     await asyncio.wait(waiting, timeout=most, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
-

@@ -168,7 +168,6 @@ class ManagedInstance:
         self._seen = Seen(self._seen.wanted, state, backoff=self._backoff)
         self._changed()
 
-
     async def _before_start(self, now: float, most: Seconds) -> None:
         """Count the attempt, unless it was asked for; note what a failed one left in the journal."""
         if self._seen.unit.is_running and (self._seen.restart_asked or self._pending is Change.RESTART):

@@ -1,15 +1,15 @@
 """What to do with one instance, as a pure function of what is seen. Table-tested.
 
-    wanted  unit            probes        -> action
-    no      running                          STOP
-    no      not running                      NOTHING
-    yes     settling                         WAIT
-    yes     not running     back-off over    START
-    yes     not running     backing off      WAIT
-    yes     running         restart asked    RESTART
-    yes     running         new files        RELOAD or RESTART, as the engine says
-    yes     running         hung             RESTART (with back-off)
-    yes     running         well             NOTHING
+wanted  unit            probes        -> action
+no      running                          STOP
+no      not running                      NOTHING
+yes     settling                         WAIT
+yes     not running     back-off over    START
+yes     not running     backing off      WAIT
+yes     running         restart asked    RESTART
+yes     running         new files        RELOAD or RESTART, as the engine says
+yes     running         hung             RESTART (with back-off)
+yes     running         well             NOTHING
 """
 
 from __future__ import annotations

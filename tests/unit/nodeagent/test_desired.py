@@ -1,0 +1,64 @@
+"""Desired state from raw records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.cluster import keys
+from appliance.cluster.model import ServiceGroup
+from appliance.cluster.names import EngineName, GroupName, InstanceId, NodeName
+from appliance.coordination.store import Record
+from nodeagent.agent import desired
+
+ME = NodeName("mail1")
+POSTFIX = InstanceId(EngineName("postfix"), GroupName("mail"))
+GROUP = ServiceGroup(name=GroupName("mail"), services=(EngineName("dovecot"), EngineName("postfix")), candidates=(ME,))
+
+
+def record(key: str, value: str) -> Record:
+    return Record(key, value, 1, 1)
+
+
+def test_records_are_sorted_by_what_they_say() -> None:
+    found = desired.read(
+        [
+            record(keys.group(GROUP.name), GROUP.model_dump_json()),
+            record(keys.setting("system", "-", "smtp.x"), "5"),
+            record(keys.restart(POSTFIX, ME), "3"),
+            record(keys.restart(POSTFIX, NodeName("mail2")), "9"),
+            record(keys.stopped(POSTFIX, ME), "1"),
+        ],
+        ME,
+    )
+    assert found.groups == {GROUP.name: GROUP}
+    assert [r.key for r in found.settings] == [keys.setting("system", "-", "smtp.x")]
+    assert found.restarts == {POSTFIX: 3}
+    assert found.stopped == {POSTFIX}
+    assert found.unreadable == ()
+
+
+def test_an_unreadable_record_is_told_and_the_rest_stays() -> None:
+    found = desired.read(
+        [
+            record(keys.GROUPS + "broken", "{not json"),
+            record(keys.restart(POSTFIX, ME), "many"),
+            record(keys.group(GROUP.name), GROUP.model_dump_json()),
+        ],
+        ME,
+    )
+    assert list(found.groups) == [GROUP.name]
+    assert len(found.unreadable) == 2
+
+
+def test_a_record_of_a_newer_release_is_read() -> None:
+    newer = GROUP.model_dump_json().replace("{", '{"invented_later": 1, ', 1)
+    assert desired.read([record(keys.group(GROUP.name), newer)], ME).groups == {GROUP.name: GROUP}
+
+
+def test_kept_records_come_back_and_a_torn_file_is_empty(tmp_path: Path) -> None:
+    file = tmp_path / "desired.json"
+    records = [record(keys.group(GROUP.name), GROUP.model_dump_json())]
+    desired.keep(records, file)
+    assert desired.kept(file) == records
+    file.write_text(file.read_text()[:20])
+    assert desired.kept(file) == []
