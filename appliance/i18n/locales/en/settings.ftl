@@ -1,0 +1,240 @@
+# Refused values. $field is the parameter's name.
+
+setting-unknown = There is no parameter “{ $name }”. “posthouse settings list” shows all.
+setting-unknown-nearest = There is no parameter “{ $name }”. Did you mean “{ $nearest }”?
+setting-not-integer = { $field }: “{ $value }” is not a whole number
+setting-not-size = { $field }: “{ $value }” is not a size; write a number of bytes or 64K, 25M, 4G
+setting-not-duration = { $field }: “{ $value }” is not a duration; write a number of seconds or 90s, 5m, 1h30m, 30d
+setting-not-boolean = { $field }: “{ $value }” is neither yes nor no
+setting-not-text = { $field }: “{ $value }” is not a text
+setting-not-list = { $field }: “{ $value }” is not a list
+setting-not-choice = { $field }: “{ $value }” is none of { $choices }
+setting-not-hostname = { $field }: “{ $value }” is not a fully qualified host name such as mail.example.com
+setting-not-destination = { $field }: “{ $value }” is not a destination such as relay.example.com, [relay.example.com]:587 or [192.0.2.1]
+setting-not-network = { $field }: “{ $value }” is not a network such as 192.0.2.0/24 or 2001:db8::/32 (bits after the prefix must be zero)
+setting-not-json = { $field }: the stored value is not JSON
+setting-not-of-form = { $field }: “{ $value }” is not of the form { $form }
+setting-too-small = { $field }: { $value } is less than the minimum of { $minimum }
+setting-too-large = { $field }: { $value } is more than the maximum of { $maximum }
+setting-too-long = { $field }: { $length } characters are more than the maximum of { $maximum }
+setting-list-length = { $field }: { $count } entries; there must be { $minimum } to { $maximum }
+setting-list-repeats = { $field }: “{ $value }” names an entry twice
+setting-list-not-ascending = { $field }: “{ $value }” must be in ascending order
+setting-wrong-scope = { $field }: cannot be set for the scope “{ $scope }”, only for: { $scopes }
+setting-one-owner = { $field }: name one node, group, domain or mailbox at most when changing a value
+setting-mixed-owners = { $field }: a node or group cannot be combined with a domain or mailbox
+setting-no-owner = { $field }: there is no { $scope } “{ $name }”
+setting-changed-meanwhile = { $field }: somebody else changed the settings at the same moment; look at them and try again
+setting-unknown-section = { $field }: there is no section “{ $name }”; sections are { $sections }
+setting-above-free-space = { $field }: { $value } is too large for { $folder }, where { $free } are free. Postfix refuses all mail while less than 1.5 times the limit is free.
+
+# Rules between parameters. Placeables are the parameters' last names.
+
+settings-bounces-outlive-mail = { $field }: failure notices ({ $bounce-lifetime }) must not be kept longer than mail itself (smtp.queue_lifetime is { $queue-lifetime })
+settings-client-above-process-limit = { $field }: one client ({ $client-connection-limit }) may not hold more connections than there are processes (smtp.process_limit is { $process-limit })
+settings-retry-interval-reversed = { $field }: the shortest pause ({ $retry-interval-min }) is longer than the longest (smtp.retry_interval_max is { $retry-interval-max })
+settings-user-above-process-limit = { $field }: one person ({ $max-connections-per-user-ip }) may not hold more connections than there are processes ({ $process-limit })
+settings-lmtp-concurrency-above-process-limit = { $field }: more deliveries at a time ({ $concurrency }) than processes that receive them (lmtp.process_limit is { $process-limit })
+settings-argon2-too-weak = { $field }: { $hash-memory } with { $hash-time } passes is weaker than OWASP’s least for Argon2id: 46M and 1, 19M and 2, 12M and 3, 9M and 4, or 7M and 5
+
+# Units of numbers.
+
+unit-recipients = recipients
+unit-processes = processes
+unit-connections = connections
+unit-sessions = sessions
+unit-characters = characters
+unit-passes = passes
+unit-lanes = lanes
+unit-percent = %
+unit-threads = threads
+
+# Kinds, scopes and how changes take effect.
+
+setting-kind-integer = whole number
+setting-kind-size = size
+setting-kind-duration = duration
+setting-kind-boolean = yes or no
+setting-kind-text = text
+setting-kind-choice = choice
+setting-kind-hostname = host name
+setting-kind-destination = destination
+setting-kind-network = network
+setting-kind-list = list
+setting-scope-system = system
+setting-scope-node = node { $name }
+setting-scope-group = group { $name }
+setting-scope-domain = domain { $name }
+setting-scope-mailbox = mailbox { $name }
+setting-scope-default = default
+setting-applies-now = at once
+setting-applies-reload = by reloading the service; connections stay
+setting-applies-restart = by restarting the service
+setting-applies-new = for what is created from now on
+
+# The command line.
+
+settings-help = Show and change the parameters of the system, its nodes, groups, domains and mailboxes.
+settings-list-help = List parameters with their effective values.
+settings-show-help = Show one parameter: meaning, bounds, default, and its value at each layer.
+settings-set-help =
+    Set a parameter, for the whole system unless --node, --group, --domain or --mailbox names one part.
+
+    Sizes are written 25M or 4G, durations 5m or 30d, lists with commas.
+settings-reset-help = Remove a value, so that the one from the layer above, or the default, counts again.
+settings-option-section = Only parameters of this section.
+settings-option-scope = Only parameters that can be set at this scope.
+settings-option-changed = Only parameters that differ from their defaults.
+settings-option-node = The node whose value is meant.
+settings-option-group = The service group whose value is meant.
+settings-option-domain = The domain whose value is meant.
+settings-option-mailbox = The mailbox whose value is meant.
+settings-done-set = { $name } is now { $value } for: { $owner }. Takes effect { $applies }.
+settings-done-same = { $name } was { $value } already for: { $owner }.
+settings-done-reset = { $name } is removed for: { $owner }. In effect now: { $value } ({ $origin }).
+settings-done-reset-nothing = { $name } had no value for: { $owner }. In effect: { $value } ({ $origin }).
+settings-warning = Warning: { $problem }
+settings-column-name = Name
+settings-column-value = Value
+settings-column-origin = From
+settings-column-title = Title
+settings-label-title = Title
+settings-label-help = Meaning
+settings-label-kind = Kind
+settings-label-unit = Unit
+settings-label-bounds = Allowed
+settings-label-scopes = Scopes
+settings-label-default = Default
+settings-label-applies = A change takes effect
+settings-label-value = Effective value
+settings-label-layer = Value for: { $owner }
+settings-not-set = not set
+settings-empty = (empty)
+
+# Sections, for the reference.
+
+settings-reference-title = Settings reference
+settings-reference-intro = Generated from the settings registry by `python -m appliance.settings.reference`; do not edit. Change a value with `posthouse settings set NAME VALUE`.
+settings-section-smtp = SMTP (Postfix)
+settings-section-imap = IMAP (Dovecot)
+settings-section-pop3 = POP3 (Dovecot)
+settings-section-lmtp = Delivery into mailboxes (LMTP)
+settings-section-managesieve = Sieve rules and ManageSieve
+settings-section-auth = Signing in
+settings-section-password = Passwords
+settings-section-tls = TLS
+settings-section-mailbox = Mailboxes
+settings-section-fts = Full-text search
+settings-section-directory = Directory (OpenLDAP)
+settings-section-agent = Node agent
+
+# Titles and help of the parameters.
+
+setting-smtp-message-size-limit = Largest message
+    .help = A larger message is refused, both from clients and from other servers. Attachments grow by a third in transit: 50M carries about 36M of files. One and a half times this much must stay free on the queue’s volume.
+setting-smtp-recipient-limit = Recipients per message
+    .help = The most recipients that one message may have. Other servers are asked to send the rest in a further delivery; a mail program’s message is refused.
+setting-smtp-process-limit = Incoming SMTP sessions
+    .help = How many sessions on port 25 are served at the same time. Further clients wait.
+setting-smtp-submission-process-limit = Submission sessions
+    .help = How many sessions of mail programs are served at the same time, on each of the ports 587 and 465.
+setting-smtp-outbound-process-limit = Outgoing SMTP sessions
+    .help = How many connections to other servers are open at the same time.
+setting-smtp-client-connection-limit = Connections per client
+    .help = How many connections one client address may hold at the same time.
+setting-smtp-destination-concurrency = Connections per destination
+    .help = How many messages are sent to one destination domain at the same time.
+setting-smtp-queue-lifetime = Life of undeliverable mail
+    .help = How long delivery of a message is tried before it returns to its sender. 0s tries once.
+setting-smtp-bounce-lifetime = Life of failure notices
+    .help = How long delivery of a failure notice is tried before it is dropped. Not longer than the life of undeliverable mail.
+setting-smtp-retry-interval-min = Shortest pause between attempts
+    .help = The least time between two attempts to deliver a message; it doubles with the age of the message.
+setting-smtp-retry-interval-max = Longest pause between attempts
+    .help = The most time between two attempts to deliver a message.
+setting-smtp-hostname = Host name in SMTP
+    .help = The name that the server gives in its greeting and in EHLO; other servers expect it in the reverse DNS of its address. Empty: the node’s host name.
+setting-smtp-banner = Greeting
+    .help = What follows the host name in the greeting of SMTP. Name no product or version if you do not want them known.
+setting-smtp-relay-host = Relay for outgoing mail
+    .help = All mail to other servers goes through this one, as host, host:port, or in square brackets to skip the MX look-up. Empty: directly to the destination.
+setting-smtp-mynetworks = Networks that may relay
+    .help = Clients in these networks may send mail anywhere without signing in. Leave it empty unless a device cannot sign in; an open relay is abused within hours.
+setting-imap-enabled = IMAP
+    .help = Whether IMAP is offered on ports 143 and 993.
+setting-imap-process-limit = IMAP sessions
+    .help = How many IMAP sessions are served at the same time. Each takes about 2 to 5 MB of memory.
+setting-imap-login-process-limit = IMAP logins in progress
+    .help = How many clients that have not signed in yet, or whose TLS is handled by the login service, are served at the same time.
+setting-imap-process-reuse = Sessions per IMAP process
+    .help = How many sessions a process serves before it is replaced. Reuse makes signing in several times faster; 1 gives each session a process of its own.
+setting-imap-max-connections-per-user-ip = IMAP connections per person
+    .help = How many IMAP connections one person may hold from one address. Mail programs hold several each.
+setting-imap-idle-notify-interval = IDLE keep-alive
+    .help = How often a waiting client (IDLE) is sent a sign of life. Longer saves the batteries of telephones; shorter keeps connections through impatient firewalls.
+setting-pop3-enabled = POP3
+    .help = Whether POP3 is offered on ports 110 and 995.
+setting-pop3-process-limit = POP3 sessions
+    .help = How many POP3 sessions are served at the same time.
+setting-pop3-login-process-limit = POP3 logins in progress
+    .help = How many clients that have not signed in yet, or whose TLS is handled by the login service, are served at the same time.
+setting-pop3-process-reuse = Sessions per POP3 process
+    .help = How many sessions a process serves before it is replaced. 1 gives each session a process of its own.
+setting-pop3-max-connections-per-user-ip = POP3 connections per person
+    .help = How many POP3 connections one person may hold from one address.
+setting-lmtp-process-limit = Deliveries served
+    .help = How many deliveries into mailboxes Dovecot accepts at the same time.
+setting-lmtp-concurrency = Deliveries at the same time
+    .help = How many messages Postfix delivers into mailboxes at the same time. Not more than the deliveries served.
+setting-managesieve-enabled = ManageSieve
+    .help = Whether people can manage their filter rules from mail programs, on port 4190.
+setting-managesieve-process-limit = ManageSieve sessions
+    .help = How many ManageSieve sessions are served at the same time.
+setting-managesieve-max-script-size = Largest Sieve script
+    .help = A larger script is refused.
+setting-managesieve-max-redirects = Redirects per message
+    .help = To how many addresses a person’s rules may redirect one message. 0 forbids redirecting.
+setting-auth-allow-plaintext-without-tls = Passwords without TLS
+    .help = Whether passwords may be sent over connections that are not encrypted. Anybody on the way can read them; leave it off unless an old device leaves no choice.
+setting-auth-mechanisms = Sign-in mechanisms
+    .help = The SASL mechanisms offered. SCRAM works only for people whose password is stored in a SCRAM form; a mail program that prefers it fails for others.
+setting-auth-cache-size = Sign-in cache
+    .help = Memory for remembered sign-ins. A changed or disabled account is forgotten at once. 0 switches the cache off; signing in is then slower.
+setting-auth-cache-ttl = Life of remembered sign-ins
+    .help = How long a successful sign-in is remembered.
+setting-auth-cache-negative-ttl = Life of remembered unknown users
+    .help = How long it is remembered that a user does not exist.
+setting-password-minimum-length = Shortest password
+    .help = A new password with fewer characters is refused. Existing ones stay.
+setting-password-scheme = Password scheme
+    .help = How new passwords are hashed. ARGON2ID is the strongest; SCRAM-SHA-256 is needed for people who sign in by SCRAM. Existing passwords stay as they are.
+setting-password-hash-memory = Argon2id memory
+    .help = Memory that hashing or checking one password takes; more makes guessing dearer, for attackers and for the server. The least depends on the passes (OWASP).
+setting-password-hash-time = Argon2id passes
+    .help = How many passes over its memory hashing a password makes. The least depends on the memory (OWASP).
+setting-password-hash-parallelism = Argon2id lanes
+    .help = How many lanes hashing a password uses.
+setting-tls-minimum-protocol = Oldest TLS version
+    .help = Clients that know only older versions cannot connect. Mail from servers without TLS is still accepted in plain text.
+setting-tls-ciphers = TLS ciphers
+    .help = intermediate: forward secrecy and authenticated encryption only. compatible: also CBC ciphers, for old mail programs.
+setting-mailbox-quota = Mailbox space
+    .help = The space of a new mailbox. 0 is unlimited. Existing mailboxes keep theirs.
+setting-mailbox-quota-warning-percents = Warnings before a mailbox is full
+    .help = At which fill levels a person gets a warning, in per cent, ascending. Empty: no warnings.
+setting-mailbox-quota-grace = Space beyond the limit
+    .help = By how many per cent of its space the last message may overfill a mailbox.
+setting-mailbox-deleted-retention = Deleted mailboxes are kept for
+    .help = How long a deleted mailbox can be restored with its mail; after that it is erased for good.
+setting-mailbox-language = Language
+    .help = The language of notices that a person gets from the system.
+setting-fts-enabled = Full-text search
+    .help = Whether the bodies of messages are indexed, so that searching them is quick. The index takes more space than the mail.
+setting-directory-max-size = Largest directory
+    .help = How far the directory’s database may grow. Space is taken only as needed; a million mailboxes take about 1.1G.
+setting-directory-threads = Directory threads
+    .help = How many requests the directory works on at the same time.
+setting-agent-probe-interval = Health check interval
+    .help = How often the node agent checks each service by its protocol.
+setting-agent-restart-backoff-max = Longest pause between restarts
+    .help = A service that fails again and again is restarted after pauses that double up to this.

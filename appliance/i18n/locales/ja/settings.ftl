@@ -1,0 +1,240 @@
+# Refused values. $field is the parameter's name.
+
+setting-unknown = パラメーター「{ $name }」はありません。「posthouse settings list」で一覧を表示できます。
+setting-unknown-nearest = パラメーター「{ $name }」はありません。「{ $nearest }」のことですか？
+setting-not-integer = { $field }：「{ $value }」は整数ではありません
+setting-not-size = { $field }：「{ $value }」はサイズではありません。バイト数、または 64K、25M、4G のように書いてください
+setting-not-duration = { $field }：「{ $value }」は時間ではありません。秒数、または 90s、5m、1h30m、30d のように書いてください
+setting-not-boolean = { $field }：「{ $value }」は yes でも no でもありません
+setting-not-text = { $field }：「{ $value }」は文字列ではありません
+setting-not-list = { $field }：「{ $value }」はリストではありません
+setting-not-choice = { $field }：「{ $value }」は選択肢にありません：{ $choices }
+setting-not-hostname = { $field }：「{ $value }」は mail.example.com のような完全修飾ホスト名ではありません
+setting-not-destination = { $field }：「{ $value }」は relay.example.com、[relay.example.com]:587、[192.0.2.1] のような宛先ではありません
+setting-not-network = { $field }：「{ $value }」は 192.0.2.0/24 や 2001:db8::/32 のようなネットワークではありません（プレフィックスより後のビットは 0 にしてください）
+setting-not-json = { $field }：保存されている値が JSON ではありません
+setting-not-of-form = { $field }：「{ $value }」は次の形式ではありません：{ $form }
+setting-too-small = { $field }：{ $value } は下限の { $minimum } を下回っています
+setting-too-large = { $field }：{ $value } は上限の { $maximum } を超えています
+setting-too-long = { $field }：{ $length } 文字あり、上限の { $maximum } 文字を超えています
+setting-list-length = { $field }：{ $count } 件あります。{ $minimum } ～ { $maximum } 件にしてください
+setting-list-repeats = { $field }：「{ $value }」に重複があります
+setting-list-not-ascending = { $field }：「{ $value }」は昇順にしてください
+setting-wrong-scope = { $field }：スコープ「{ $scope }」では設定できません。設定できるのは：{ $scopes }
+setting-one-owner = { $field }：変更するときに指定できるノード、グループ、ドメイン、メールボックスは合わせて 1 つまでです
+setting-mixed-owners = { $field }：ノードやグループをドメインやメールボックスと同時に指定することはできません
+setting-no-owner = { $field }：{ $scope }「{ $name }」は存在しません
+setting-changed-meanwhile = { $field }：同時に別の人が設定を変更しました。内容を確認してからやり直してください
+setting-unknown-section = { $field }：セクション「{ $name }」はありません。使えるセクション：{ $sections }
+setting-above-free-space = { $field }：{ $folder } の空きは { $free } しかなく、{ $value } は大きすぎます。空きが上限の 1.5 倍を下回ると、Postfix はすべてのメールを拒否します。
+
+# Rules between parameters. Placeables are the parameters' last names.
+
+settings-bounces-outlive-mail = { $field }：不達通知の保持期間（{ $bounce-lifetime }）をメール自体（smtp.queue_lifetime は { $queue-lifetime }）より長くすることはできません
+settings-client-above-process-limit = { $field }：1 クライアントの接続数（{ $client-connection-limit }）がプロセス数（smtp.process_limit は { $process-limit }）を超えています
+settings-retry-interval-reversed = { $field }：最短間隔（{ $retry-interval-min }）が最長間隔（smtp.retry_interval_max は { $retry-interval-max }）より長くなっています
+settings-user-above-process-limit = { $field }：1 人の接続数（{ $max-connections-per-user-ip }）がプロセス数（{ $process-limit }）を超えています
+settings-lmtp-concurrency-above-process-limit = { $field }：同時配送数（{ $concurrency }）が受け入れるプロセス数（lmtp.process_limit は { $process-limit }）を超えています
+settings-argon2-too-weak = { $field }：メモリー { $hash-memory }、{ $hash-time } 回は OWASP が Argon2id に求める下限に届きません：46M と 1 回、19M と 2 回、12M と 3 回、9M と 4 回、または 7M と 5 回
+
+# Units of numbers.
+
+unit-recipients = 宛先
+unit-processes = プロセス
+unit-connections = 接続
+unit-sessions = セッション
+unit-characters = 文字
+unit-passes = 回
+unit-lanes = レーン
+unit-percent = %
+unit-threads = スレッド
+
+# Kinds, scopes and how changes take effect.
+
+setting-kind-integer = 整数
+setting-kind-size = サイズ
+setting-kind-duration = 時間
+setting-kind-boolean = はい／いいえ
+setting-kind-text = 文字列
+setting-kind-choice = 選択
+setting-kind-hostname = ホスト名
+setting-kind-destination = 宛先
+setting-kind-network = ネットワーク
+setting-kind-list = リスト
+setting-scope-system = システム全体
+setting-scope-node = ノード { $name }
+setting-scope-group = グループ { $name }
+setting-scope-domain = ドメイン { $name }
+setting-scope-mailbox = メールボックス { $name }
+setting-scope-default = 既定値
+setting-applies-now = すぐに反映されます
+setting-applies-reload = サービスの再読み込みで反映されます（接続は切れません）
+setting-applies-restart = サービスの再起動で反映されます
+setting-applies-new = これから作成されるものに適用されます
+
+# The command line.
+
+settings-help = システム、ノード、グループ、ドメイン、メールボックスのパラメーターを表示・変更します。
+settings-list-help = パラメーターと有効な値を一覧表示します。
+settings-show-help = パラメーターの意味、許される範囲、既定値、各層の値を表示します。
+settings-set-help =
+    パラメーターを設定します。--node、--group、--domain、--mailbox で対象を指定しなければシステム全体に適用されます。
+
+    サイズは 25M や 4G、時間は 5m や 30d、リストはコンマ区切りで書きます。
+settings-reset-help = 値を削除し、上の層の値または既定値に戻します。
+settings-option-section = このセクションのパラメーターだけを表示します。
+settings-option-scope = このスコープで設定できるパラメーターだけを表示します。
+settings-option-changed = 既定値と異なるパラメーターだけを表示します。
+settings-option-node = 対象のノード。
+settings-option-group = 対象のサービスグループ。
+settings-option-domain = 対象のドメイン。
+settings-option-mailbox = 対象のメールボックス。
+settings-done-set = { $name } を { $value } にしました（対象：{ $owner }）。{ $applies }。
+settings-done-same = { $name } はすでに { $value } です（対象：{ $owner }）。
+settings-done-reset = { $name } の値を削除しました（対象：{ $owner }）。現在有効な値は { $value }（{ $origin }）です。
+settings-done-reset-nothing = { $name } は設定されていませんでした（対象：{ $owner }）。有効な値は { $value }（{ $origin }）です。
+settings-warning = 警告：{ $problem }
+settings-column-name = 名前
+settings-column-value = 値
+settings-column-origin = 由来
+settings-column-title = 表題
+settings-label-title = 表題
+settings-label-help = 意味
+settings-label-kind = 種類
+settings-label-unit = 単位
+settings-label-bounds = 許される値
+settings-label-scopes = スコープ
+settings-label-default = 既定値
+settings-label-applies = 変更の反映
+settings-label-value = 有効な値
+settings-label-layer = { $owner } の値
+settings-not-set = 未設定
+settings-empty = （空）
+
+# Sections, for the reference.
+
+settings-reference-title = 設定リファレンス
+settings-reference-intro = このページは `python -m appliance.settings.reference` が設定レジストリから生成します。直接編集しないでください。値の変更は `posthouse settings set 名前 値` で行います。
+settings-section-smtp = SMTP（Postfix）
+settings-section-imap = IMAP（Dovecot）
+settings-section-pop3 = POP3（Dovecot）
+settings-section-lmtp = メールボックスへの配送（LMTP）
+settings-section-managesieve = Sieve ルールと ManageSieve
+settings-section-auth = サインイン
+settings-section-password = パスワード
+settings-section-tls = TLS
+settings-section-mailbox = メールボックス
+settings-section-fts = 全文検索
+settings-section-directory = ディレクトリー（OpenLDAP）
+settings-section-agent = ノードエージェント
+
+# Titles and help of the parameters.
+
+setting-smtp-message-size-limit = メッセージの最大サイズ
+    .help = これより大きいメッセージは、クライアントからでもほかのサーバーからでも拒否されます。添付ファイルは転送時に約 3 分の 1 大きくなるため、50M で約 36M のファイルを送れます。キューのボリュームには常にこの 1.5 倍の空きが必要です。
+setting-smtp-recipient-limit = メッセージあたりの宛先数
+    .help = 1 通のメッセージに指定できる宛先の最大数。ほかのサーバーには残りを別に送るよう求め、メールソフトからのメッセージは拒否します。
+setting-smtp-process-limit = SMTP 受信セッション数
+    .help = 25 番ポートで同時に処理するセッションの数。超えたクライアントは待たされます。
+setting-smtp-submission-process-limit = 送信受付セッション数
+    .help = 587 番と 465 番の各ポートで同時に処理するメールソフトのセッションの数。
+setting-smtp-outbound-process-limit = SMTP 送信セッション数
+    .help = ほかのサーバーへ同時に開く接続の数。
+setting-smtp-client-connection-limit = クライアントあたりの接続数
+    .help = 1 つのクライアントアドレスが同時に保持できる接続の数。
+setting-smtp-destination-concurrency = 宛先あたりの接続数
+    .help = 1 つの宛先ドメインへ同時に送るメッセージの数。
+setting-smtp-queue-lifetime = 配送できないメールの保持期間
+    .help = 差出人に返送するまで配送を試み続ける期間。0s は 1 回だけ試みます。
+setting-smtp-bounce-lifetime = 不達通知の保持期間
+    .help = 不達通知を破棄するまで配送を試み続ける期間。配送できないメールの保持期間より長くできません。
+setting-smtp-retry-interval-min = 再試行の最短間隔
+    .help = 配送の試みと次の試みの間の最短時間。メッセージが古くなるにつれて倍になります。
+setting-smtp-retry-interval-max = 再試行の最長間隔
+    .help = 配送の試みと次の試みの間の最長時間。
+setting-smtp-hostname = SMTP のホスト名
+    .help = サーバーが挨拶と EHLO で名乗る名前。ほかのサーバーはアドレスの逆引きと一致することを求めます。空の場合はノードのホスト名を使います。
+setting-smtp-banner = 挨拶文
+    .help = SMTP の挨拶でホスト名に続く文字列。製品名やバージョンを知られたくない場合は書かないでください。
+setting-smtp-relay-host = 送信リレー
+    .help = ほかのサーバーへのメールはすべてこのサーバーを経由します。ホスト、ホスト:ポート の形で書き、角括弧で囲むと MX を検索しません。空の場合は宛先へ直接送ります。
+setting-smtp-mynetworks = リレーを許すネットワーク
+    .help = これらのネットワークのクライアントは、サインインせずにどこへでもメールを送れます。サインインできない機器がない限り空のままにしてください。オープンリレーは数時間で悪用されます。
+setting-imap-enabled = IMAP
+    .help = 143 番と 993 番のポートで IMAP を提供するかどうか。
+setting-imap-process-limit = IMAP セッション数
+    .help = 同時に処理する IMAP セッションの数。1 つにつき約 2～5 MB のメモリーを使います。
+setting-imap-login-process-limit = IMAP ログイン処理数
+    .help = まだサインインしていない、またはログインサービスが TLS を処理しているクライアントを同時にいくつ扱うか。
+setting-imap-process-reuse = IMAP プロセスあたりのセッション数
+    .help = プロセスが置き換えられるまでに処理するセッションの数。再利用するとサインインが数倍速くなります。1 にするとセッションごとに専用のプロセスを使います。
+setting-imap-max-connections-per-user-ip = 1 人あたりの IMAP 接続数
+    .help = 1 人が 1 つのアドレスから保持できる IMAP 接続の数。メールソフトはそれぞれ複数の接続を使います。
+setting-imap-idle-notify-interval = IDLE の維持間隔
+    .help = 待機中（IDLE）のクライアントに生存信号を送る間隔。長くすると携帯端末の電池が長持ちし、短くすると接続を早く切るファイアウォールを越えられます。
+setting-pop3-enabled = POP3
+    .help = 110 番と 995 番のポートで POP3 を提供するかどうか。
+setting-pop3-process-limit = POP3 セッション数
+    .help = 同時に処理する POP3 セッションの数。
+setting-pop3-login-process-limit = POP3 ログイン処理数
+    .help = まだサインインしていない、またはログインサービスが TLS を処理しているクライアントを同時にいくつ扱うか。
+setting-pop3-process-reuse = POP3 プロセスあたりのセッション数
+    .help = プロセスが置き換えられるまでに処理するセッションの数。1 にするとセッションごとに専用のプロセスを使います。
+setting-pop3-max-connections-per-user-ip = 1 人あたりの POP3 接続数
+    .help = 1 人が 1 つのアドレスから保持できる POP3 接続の数。
+setting-lmtp-process-limit = 配送の受け入れ数
+    .help = Dovecot が同時に受け入れるメールボックスへの配送の数。
+setting-lmtp-concurrency = 同時配送数
+    .help = Postfix が同時にメールボックスへ配送するメッセージの数。配送の受け入れ数を超えられません。
+setting-managesieve-enabled = ManageSieve
+    .help = 利用者がメールソフトからフィルタールールを管理できるかどうか（4190 番ポート）。
+setting-managesieve-process-limit = ManageSieve セッション数
+    .help = 同時に処理する ManageSieve セッションの数。
+setting-managesieve-max-script-size = Sieve スクリプトの最大サイズ
+    .help = これより大きいスクリプトは拒否されます。
+setting-managesieve-max-redirects = メッセージあたりの転送数
+    .help = 利用者のルールが 1 通のメッセージを転送できるアドレスの数。0 は転送を禁止します。
+setting-auth-allow-plaintext-without-tls = TLS なしのパスワード送信
+    .help = 暗号化されていない接続でのパスワード送信を許すかどうか。経路上の誰にでも読まれます。古い機器でやむを得ない場合を除き、無効のままにしてください。
+setting-auth-mechanisms = サインイン方式
+    .help = 提供する SASL 方式。SCRAM はパスワードが SCRAM 形式で保存されている人だけが使えます。SCRAM を優先するメールソフトは、そのほかの人ではサインインに失敗します。
+setting-auth-cache-size = サインインのキャッシュ
+    .help = サインインの結果を覚えておくメモリー。アカウントの変更や無効化は直ちに反映されます。0 にするとキャッシュを使わず、サインインが遅くなります。
+setting-auth-cache-ttl = サインインを覚える時間
+    .help = 成功したサインインを覚えておく時間。
+setting-auth-cache-negative-ttl = 存在しない利用者を覚える時間
+    .help = 利用者が存在しないことを覚えておく時間。
+setting-password-minimum-length = パスワードの最短長
+    .help = これより文字数の少ない新しいパスワードは拒否されます。既存のパスワードはそのままです。
+setting-password-scheme = パスワードのハッシュ方式
+    .help = 新しいパスワードのハッシュ方式。ARGON2ID が最も強力です。SCRAM でサインインする人には SCRAM-SHA-256 が必要です。既存のパスワードは変わりません。
+setting-password-hash-memory = Argon2id のメモリー
+    .help = パスワード 1 つのハッシュや検証に使うメモリー。増やすほど推測の費用が、攻撃者にもサーバーにも高くなります。下限は回数によって決まります（OWASP）。
+setting-password-hash-time = Argon2id の回数
+    .help = パスワードのハッシュでメモリーを走査する回数。下限はメモリーによって決まります（OWASP）。
+setting-password-hash-parallelism = Argon2id のレーン数
+    .help = パスワードのハッシュに使うレーンの数。
+setting-tls-minimum-protocol = 最も古い TLS バージョン
+    .help = これより古いバージョンしか使えないクライアントは接続できません。TLS を使わないサーバーからのメールは平文で受け取ります。
+setting-tls-ciphers = TLS 暗号スイート
+    .help = intermediate：前方秘匿性と認証付き暗号だけを使います。compatible：古いメールソフトのために CBC 暗号も使います。
+setting-mailbox-quota = メールボックスの容量
+    .help = 新しいメールボックスの容量。0 は無制限。既存のメールボックスは変わりません。
+setting-mailbox-quota-warning-percents = 容量不足の警告
+    .help = 使用率が何パーセントになったら本人に警告するか。昇順で指定します。空の場合は警告しません。
+setting-mailbox-quota-grace = 容量超過の許容
+    .help = 最後の 1 通がメールボックスの容量を何パーセントまで超えてよいか。
+setting-mailbox-deleted-retention = 削除したメールボックスの保持期間
+    .help = 削除したメールボックスをメールとともに復元できる期間。過ぎると完全に消去されます。
+setting-mailbox-language = 言語
+    .help = 利用者に届くシステム通知の言語。
+setting-fts-enabled = 全文検索
+    .help = メッセージ本文の索引を作り、検索を速くするかどうか。索引はメール自体より多くの容量を使います。
+setting-directory-max-size = ディレクトリーの最大サイズ
+    .help = ディレクトリーのデータベースが大きくなれる上限。容量は必要な分だけ使われ、100 万のメールボックスで約 1.1G です。
+setting-directory-threads = ディレクトリーのスレッド数
+    .help = ディレクトリーが同時に処理する要求の数。
+setting-agent-probe-interval = ヘルスチェックの間隔
+    .help = ノードエージェントが各サービスをプロトコルで検査する間隔。
+setting-agent-restart-backoff-max = 再起動の最長間隔
+    .help = 失敗を繰り返すサービスは、倍々に延びる間隔で再起動されます。その上限です。

@@ -1,0 +1,240 @@
+# Refused values. $field is the parameter's name.
+
+setting-unknown = 没有名为“{ $name }”的参数。可用 “posthouse settings list” 查看全部参数。
+setting-unknown-nearest = 没有名为“{ $name }”的参数。您是否要找“{ $nearest }”？
+setting-not-integer = { $field }：“{ $value }”不是整数
+setting-not-size = { $field }：“{ $value }”不是有效的大小，请写字节数，或 64K、25M、4G 这样的形式
+setting-not-duration = { $field }：“{ $value }”不是有效的时长，请写秒数，或 90s、5m、1h30m、30d 这样的形式
+setting-not-boolean = { $field }：“{ $value }”既不是 yes 也不是 no
+setting-not-text = { $field }：“{ $value }”不是文本
+setting-not-list = { $field }：“{ $value }”不是列表
+setting-not-choice = { $field }：“{ $value }”不在可选值之内：{ $choices }
+setting-not-hostname = { $field }：“{ $value }”不是完整的主机名，应如 mail.example.com
+setting-not-destination = { $field }：“{ $value }”不是有效的投递目标，应如 relay.example.com、[relay.example.com]:587 或 [192.0.2.1]
+setting-not-network = { $field }：“{ $value }”不是有效的网段，应如 192.0.2.0/24 或 2001:db8::/32（前缀之后的位必须为零）
+setting-not-json = { $field }：存储的值不是 JSON
+setting-not-of-form = { $field }：“{ $value }”不符合要求的形式：{ $form }
+setting-too-small = { $field }：{ $value } 小于下限 { $minimum }
+setting-too-large = { $field }：{ $value } 大于上限 { $maximum }
+setting-too-long = { $field }：长度为 { $length } 个字符，超过上限 { $maximum }
+setting-list-length = { $field }：有 { $count } 项，应为 { $minimum } 到 { $maximum } 项
+setting-list-repeats = { $field }：“{ $value }”中有重复项
+setting-list-not-ascending = { $field }：“{ $value }”必须按升序排列
+setting-wrong-scope = { $field }：不能在“{ $scope }”范围设置，只能用于：{ $scopes }
+setting-one-owner = { $field }：修改时最多只能指定一个节点、服务组、域或邮箱
+setting-mixed-owners = { $field }：节点或服务组不能与域或邮箱同时指定
+setting-no-owner = { $field }：{ $scope } “{ $name }” 不存在
+setting-changed-meanwhile = { $field }：设置同时被他人修改，请查看后重试
+setting-unknown-section = { $field }：没有名为“{ $name }”的分区，可用的分区：{ $sections }
+setting-above-free-space = { $field }：{ $value } 对 { $folder } 来说太大，那里只剩 { $free } 可用空间。可用空间不足上限的 1.5 倍时，Postfix 会拒收所有邮件。
+
+# Rules between parameters. Placeables are the parameters' last names.
+
+settings-bounces-outlive-mail = { $field }：退信的保留时间（{ $bounce-lifetime }）不能长于邮件本身（smtp.queue_lifetime 为 { $queue-lifetime }）
+settings-client-above-process-limit = { $field }：单个客户端的连接数（{ $client-connection-limit }）不能超过进程总数（smtp.process_limit 为 { $process-limit }）
+settings-retry-interval-reversed = { $field }：最短间隔（{ $retry-interval-min }）长于最长间隔（smtp.retry_interval_max 为 { $retry-interval-max }）
+settings-user-above-process-limit = { $field }：单个用户的连接数（{ $max-connections-per-user-ip }）不能超过进程总数（{ $process-limit }）
+settings-lmtp-concurrency-above-process-limit = { $field }：同时投递数（{ $concurrency }）超过接收投递的进程数（lmtp.process_limit 为 { $process-limit }）
+settings-argon2-too-weak = { $field }：{ $hash-memory } 内存、{ $hash-time } 遍计算低于 OWASP 对 Argon2id 的最低要求：46M 与 1 遍、19M 与 2 遍、12M 与 3 遍、9M 与 4 遍，或 7M 与 5 遍
+
+# Units of numbers.
+
+unit-recipients = 个收件人
+unit-processes = 个进程
+unit-connections = 个连接
+unit-sessions = 个会话
+unit-characters = 个字符
+unit-passes = 遍
+unit-lanes = 路
+unit-percent = %
+unit-threads = 个线程
+
+# Kinds, scopes and how changes take effect.
+
+setting-kind-integer = 整数
+setting-kind-size = 大小
+setting-kind-duration = 时长
+setting-kind-boolean = 是或否
+setting-kind-text = 文本
+setting-kind-choice = 选项
+setting-kind-hostname = 主机名
+setting-kind-destination = 投递目标
+setting-kind-network = 网段
+setting-kind-list = 列表
+setting-scope-system = 全系统
+setting-scope-node = 节点 { $name }
+setting-scope-group = 服务组 { $name }
+setting-scope-domain = 域 { $name }
+setting-scope-mailbox = 邮箱 { $name }
+setting-scope-default = 默认值
+setting-applies-now = 立即生效
+setting-applies-reload = 重新加载服务后生效，连接不中断
+setting-applies-restart = 重启服务后生效
+setting-applies-new = 对此后新建的对象生效
+
+# The command line.
+
+settings-help = 查看和修改系统、节点、服务组、域和邮箱的参数。
+settings-list-help = 列出参数及其生效值。
+settings-show-help = 显示一个参数的含义、取值范围、默认值以及各层的值。
+settings-set-help =
+    设置一个参数。未用 --node、--group、--domain 或 --mailbox 指定对象时，对全系统生效。
+
+    大小写作 25M 或 4G，时长写作 5m 或 30d，列表用逗号分隔。
+settings-reset-help = 删除一个值，恢复使用上一层的值或默认值。
+settings-option-section = 只显示该分区的参数。
+settings-option-scope = 只显示可在该范围设置的参数。
+settings-option-changed = 只显示与默认值不同的参数。
+settings-option-node = 指定节点。
+settings-option-group = 指定服务组。
+settings-option-domain = 指定域。
+settings-option-mailbox = 指定邮箱。
+settings-done-set = { $name } 现为 { $value }，范围：{ $owner }。{ $applies }。
+settings-done-same = { $name } 原本就是 { $value }，范围：{ $owner }。
+settings-done-reset = 已删除 { $name } 的值，范围：{ $owner }。现在生效的是 { $value }（{ $origin }）。
+settings-done-reset-nothing = { $name } 没有设置过，范围：{ $owner }。生效的是 { $value }（{ $origin }）。
+settings-warning = 警告：{ $problem }
+settings-column-name = 名称
+settings-column-value = 值
+settings-column-origin = 来源
+settings-column-title = 标题
+settings-label-title = 标题
+settings-label-help = 含义
+settings-label-kind = 类型
+settings-label-unit = 单位
+settings-label-bounds = 取值范围
+settings-label-scopes = 可设范围
+settings-label-default = 默认值
+settings-label-applies = 修改后
+settings-label-value = 生效值
+settings-label-layer = { $owner } 的值
+settings-not-set = 未设置
+settings-empty = （空）
+
+# Sections, for the reference.
+
+settings-reference-title = 参数参考
+settings-reference-intro = 本页由 `python -m appliance.settings.reference` 根据参数注册表生成，请勿手工修改。修改参数请用 `posthouse settings set 名称 值`。
+settings-section-smtp = SMTP（Postfix）
+settings-section-imap = IMAP（Dovecot）
+settings-section-pop3 = POP3（Dovecot）
+settings-section-lmtp = 投递到邮箱（LMTP）
+settings-section-managesieve = Sieve 规则与 ManageSieve
+settings-section-auth = 登录认证
+settings-section-password = 密码
+settings-section-tls = TLS
+settings-section-mailbox = 邮箱
+settings-section-fts = 全文搜索
+settings-section-directory = 目录服务（OpenLDAP）
+settings-section-agent = 节点代理
+
+# Titles and help of the parameters.
+
+setting-smtp-message-size-limit = 单封邮件大小上限
+    .help = 超过上限的邮件会被拒绝，无论来自客户端还是其他服务器。附件在传输中会增大约三分之一：50M 约可容纳 36M 的文件。队列所在卷的可用空间应保持在上限的 1.5 倍以上。
+setting-smtp-recipient-limit = 单封邮件收件人上限
+    .help = 一封邮件最多可有的收件人数。其他服务器会被要求分次投递其余收件人；邮件客户端提交的超限邮件会被拒绝。
+setting-smtp-process-limit = SMTP 接收会话数
+    .help = 25 端口上同时服务的会话数，超出的客户端需要等待。
+setting-smtp-submission-process-limit = 邮件提交会话数
+    .help = 587 与 465 端口上各自同时服务的邮件客户端会话数。
+setting-smtp-outbound-process-limit = SMTP 外发会话数
+    .help = 同时与其他服务器保持的连接数。
+setting-smtp-client-connection-limit = 单个客户端连接数
+    .help = 同一客户端地址可同时保持的连接数。
+setting-smtp-destination-concurrency = 单个目标连接数
+    .help = 同时向同一目标域发送的邮件数。
+setting-smtp-queue-lifetime = 无法投递邮件的保留时间
+    .help = 邮件在退回发件人之前持续尝试投递的时间。0s 表示只尝试一次。
+setting-smtp-bounce-lifetime = 退信的保留时间
+    .help = 退信在被丢弃之前持续尝试投递的时间，不能长于无法投递邮件的保留时间。
+setting-smtp-retry-interval-min = 最短重试间隔
+    .help = 两次投递尝试之间的最短时间，随邮件在队列中的时间加倍延长。
+setting-smtp-retry-interval-max = 最长重试间隔
+    .help = 两次投递尝试之间的最长时间。
+setting-smtp-hostname = SMTP 主机名
+    .help = 服务器在欢迎语和 EHLO 中使用的名称；其他服务器要求它与地址的反向解析一致。留空则使用节点的主机名。
+setting-smtp-banner = 欢迎语
+    .help = SMTP 欢迎语中主机名之后的内容。如不希望公开产品和版本，请不要写入。
+setting-smtp-relay-host = 外发中继
+    .help = 所有发往其他服务器的邮件都经由此服务器，写作 主机 或 主机:端口；加方括号则不查询 MX。留空则直接发往目标。
+setting-smtp-mynetworks = 允许中继的网段
+    .help = 这些网段中的客户端无需登录即可向任何地址发信。除非有设备无法登录，否则请留空；开放中继几小时内就会被滥用。
+setting-imap-enabled = IMAP
+    .help = 是否在 143 与 993 端口提供 IMAP。
+setting-imap-process-limit = IMAP 会话数
+    .help = 同时服务的 IMAP 会话数，每个约占 2 到 5 MB 内存。
+setting-imap-login-process-limit = IMAP 登录进程数
+    .help = 同时服务的尚未登录、或由登录服务处理 TLS 的客户端数。
+setting-imap-process-reuse = 每个 IMAP 进程的会话数
+    .help = 一个进程在被替换之前服务的会话数。复用可使登录快数倍；设为 1 则每个会话使用独立进程。
+setting-imap-max-connections-per-user-ip = 单个用户的 IMAP 连接数
+    .help = 一个用户从同一地址可保持的 IMAP 连接数。邮件客户端通常各占数个连接。
+setting-imap-idle-notify-interval = IDLE 保活间隔
+    .help = 向等待中的客户端（IDLE）发送保活信号的间隔。较长可节省手机电量，较短可避免被防火墙断开。
+setting-pop3-enabled = POP3
+    .help = 是否在 110 与 995 端口提供 POP3。
+setting-pop3-process-limit = POP3 会话数
+    .help = 同时服务的 POP3 会话数。
+setting-pop3-login-process-limit = POP3 登录进程数
+    .help = 同时服务的尚未登录、或由登录服务处理 TLS 的客户端数。
+setting-pop3-process-reuse = 每个 POP3 进程的会话数
+    .help = 一个进程在被替换之前服务的会话数。设为 1 则每个会话使用独立进程。
+setting-pop3-max-connections-per-user-ip = 单个用户的 POP3 连接数
+    .help = 一个用户从同一地址可保持的 POP3 连接数。
+setting-lmtp-process-limit = 接收投递的进程数
+    .help = Dovecot 同时接收的邮箱投递数。
+setting-lmtp-concurrency = 同时投递数
+    .help = Postfix 同时投递到邮箱的邮件数，不能超过接收投递的进程数。
+setting-managesieve-enabled = ManageSieve
+    .help = 用户是否可以在邮件客户端中管理过滤规则（4190 端口）。
+setting-managesieve-process-limit = ManageSieve 会话数
+    .help = 同时服务的 ManageSieve 会话数。
+setting-managesieve-max-script-size = Sieve 脚本大小上限
+    .help = 超过上限的脚本会被拒绝。
+setting-managesieve-max-redirects = 单封邮件转发数
+    .help = 用户规则最多可将一封邮件转发到多少个地址。0 表示禁止转发。
+setting-auth-allow-plaintext-without-tls = 允许无 TLS 时传送密码
+    .help = 是否允许在未加密的连接上传送密码。途经之处任何人都能读到；除非旧设备别无选择，否则请保持关闭。
+setting-auth-mechanisms = 登录机制
+    .help = 提供的 SASL 机制。SCRAM 仅适用于密码以 SCRAM 形式存储的用户；优先使用 SCRAM 的客户端对其他用户会登录失败。
+setting-auth-cache-size = 登录缓存
+    .help = 用于记住登录结果的内存。账号被修改或停用后立即失效。0 表示关闭缓存，登录会变慢。
+setting-auth-cache-ttl = 登录缓存时间
+    .help = 成功登录的结果保留多久。
+setting-auth-cache-negative-ttl = 不存在用户的缓存时间
+    .help = 用户不存在这一结果保留多久。
+setting-password-minimum-length = 密码最短长度
+    .help = 字符数不足的新密码会被拒绝，已有密码不受影响。
+setting-password-scheme = 密码散列方式
+    .help = 新密码的散列方式。ARGON2ID 最强；以 SCRAM 登录的用户需要 SCRAM-SHA-256。已有密码保持不变。
+setting-password-hash-memory = Argon2id 内存
+    .help = 计算或校验一个密码所用的内存；越多，攻击者猜测的代价越高，服务器的开销也越大。下限取决于计算遍数（OWASP）。
+setting-password-hash-time = Argon2id 遍数
+    .help = 计算一个密码时遍历内存的次数。下限取决于内存（OWASP）。
+setting-password-hash-parallelism = Argon2id 并行路数
+    .help = 计算一个密码时使用的并行路数。
+setting-tls-minimum-protocol = 最低 TLS 版本
+    .help = 只支持更低版本的客户端无法连接。没有 TLS 的服务器发来的邮件仍以明文接收。
+setting-tls-ciphers = TLS 密码套件
+    .help = intermediate：仅限前向保密与认证加密。compatible：另含 CBC 套件，供旧邮件客户端使用。
+setting-mailbox-quota = 邮箱空间
+    .help = 新邮箱的空间。0 表示不限。已有邮箱保持原值。
+setting-mailbox-quota-warning-percents = 邮箱将满提醒
+    .help = 用量达到百分之几时提醒用户，按升序填写。留空则不提醒。
+setting-mailbox-quota-grace = 超限余量
+    .help = 最后一封邮件最多可超出邮箱空间的百分比。
+setting-mailbox-deleted-retention = 已删除邮箱的保留时间
+    .help = 已删除的邮箱及其邮件在多长时间内可以恢复，此后将永久清除。
+setting-mailbox-language = 语言
+    .help = 用户收到的系统通知所用的语言。
+setting-fts-enabled = 全文搜索
+    .help = 是否为邮件正文建立索引以加快搜索。索引占用的空间大于邮件本身。
+setting-directory-max-size = 目录数据库上限
+    .help = 目录数据库最多可增长到多大。空间按需占用；一百万个邮箱约占 1.1G。
+setting-directory-threads = 目录线程数
+    .help = 目录服务同时处理的请求数。
+setting-agent-probe-interval = 健康检查间隔
+    .help = 节点代理多久按协议检查一次各项服务。
+setting-agent-restart-backoff-max = 最长重启间隔
+    .help = 反复失败的服务会以逐次加倍的间隔重启，最长不超过此值。

@@ -1,0 +1,240 @@
+# Refused values. $field is the parameter's name.
+
+setting-unknown = 沒有名為「{ $name }」的參數。可用「posthouse settings list」查看全部參數。
+setting-unknown-nearest = 沒有名為「{ $name }」的參數。您是否要找「{ $nearest }」？
+setting-not-integer = { $field }：「{ $value }」不是整數
+setting-not-size = { $field }：「{ $value }」不是有效的大小，請寫位元組數，或 64K、25M、4G 這樣的形式
+setting-not-duration = { $field }：「{ $value }」不是有效的時間長度，請寫秒數，或 90s、5m、1h30m、30d 這樣的形式
+setting-not-boolean = { $field }：「{ $value }」既不是 yes 也不是 no
+setting-not-text = { $field }：「{ $value }」不是文字
+setting-not-list = { $field }：「{ $value }」不是清單
+setting-not-choice = { $field }：「{ $value }」不在可選值之內：{ $choices }
+setting-not-hostname = { $field }：「{ $value }」不是完整的主機名稱，應如 mail.example.com
+setting-not-destination = { $field }：「{ $value }」不是有效的投遞目標，應如 relay.example.com、[relay.example.com]:587 或 [192.0.2.1]
+setting-not-network = { $field }：「{ $value }」不是有效的網段，應如 192.0.2.0/24 或 2001:db8::/32（前置碼之後的位元必須為零）
+setting-not-json = { $field }：儲存的值不是 JSON
+setting-not-of-form = { $field }：「{ $value }」不符合要求的形式：{ $form }
+setting-too-small = { $field }：{ $value } 小於下限 { $minimum }
+setting-too-large = { $field }：{ $value } 大於上限 { $maximum }
+setting-too-long = { $field }：長度為 { $length } 個字元，超過上限 { $maximum }
+setting-list-length = { $field }：有 { $count } 項，應為 { $minimum } 到 { $maximum } 項
+setting-list-repeats = { $field }：「{ $value }」中有重複項目
+setting-list-not-ascending = { $field }：「{ $value }」必須依遞增順序排列
+setting-wrong-scope = { $field }：不能在「{ $scope }」範圍設定，只能用於：{ $scopes }
+setting-one-owner = { $field }：修改時最多只能指定一個節點、服務群組、網域或信箱
+setting-mixed-owners = { $field }：節點或服務群組不能與網域或信箱同時指定
+setting-no-owner = { $field }：{ $scope }「{ $name }」不存在
+setting-changed-meanwhile = { $field }：設定同時被他人修改，請查看後重試
+setting-unknown-section = { $field }：沒有名為「{ $name }」的區段，可用的區段：{ $sections }
+setting-above-free-space = { $field }：{ $value } 對 { $folder } 來說太大，該處只剩 { $free } 可用空間。可用空間不足上限的 1.5 倍時，Postfix 會拒收所有郵件。
+
+# Rules between parameters. Placeables are the parameters' last names.
+
+settings-bounces-outlive-mail = { $field }：退信的保留時間（{ $bounce-lifetime }）不能長於郵件本身（smtp.queue_lifetime 為 { $queue-lifetime }）
+settings-client-above-process-limit = { $field }：單一用戶端的連線數（{ $client-connection-limit }）不能超過程序總數（smtp.process_limit 為 { $process-limit }）
+settings-retry-interval-reversed = { $field }：最短間隔（{ $retry-interval-min }）長於最長間隔（smtp.retry_interval_max 為 { $retry-interval-max }）
+settings-user-above-process-limit = { $field }：單一使用者的連線數（{ $max-connections-per-user-ip }）不能超過程序總數（{ $process-limit }）
+settings-lmtp-concurrency-above-process-limit = { $field }：同時投遞數（{ $concurrency }）超過接收投遞的程序數（lmtp.process_limit 為 { $process-limit }）
+settings-argon2-too-weak = { $field }：{ $hash-memory } 記憶體、{ $hash-time } 回合低於 OWASP 對 Argon2id 的最低要求：46M 與 1 回合、19M 與 2 回合、12M 與 3 回合、9M 與 4 回合，或 7M 與 5 回合
+
+# Units of numbers.
+
+unit-recipients = 位收件人
+unit-processes = 個程序
+unit-connections = 個連線
+unit-sessions = 個工作階段
+unit-characters = 個字元
+unit-passes = 回合
+unit-lanes = 路
+unit-percent = %
+unit-threads = 個執行緒
+
+# Kinds, scopes and how changes take effect.
+
+setting-kind-integer = 整數
+setting-kind-size = 大小
+setting-kind-duration = 時間長度
+setting-kind-boolean = 是或否
+setting-kind-text = 文字
+setting-kind-choice = 選項
+setting-kind-hostname = 主機名稱
+setting-kind-destination = 投遞目標
+setting-kind-network = 網段
+setting-kind-list = 清單
+setting-scope-system = 全系統
+setting-scope-node = 節點 { $name }
+setting-scope-group = 服務群組 { $name }
+setting-scope-domain = 網域 { $name }
+setting-scope-mailbox = 信箱 { $name }
+setting-scope-default = 預設值
+setting-applies-now = 立即生效
+setting-applies-reload = 重新載入服務後生效，連線不中斷
+setting-applies-restart = 重新啟動服務後生效
+setting-applies-new = 對此後新建的對象生效
+
+# The command line.
+
+settings-help = 檢視與修改系統、節點、服務群組、網域和信箱的參數。
+settings-list-help = 列出參數及其生效值。
+settings-show-help = 顯示一個參數的意義、允許範圍、預設值以及各層的值。
+settings-set-help =
+    設定一個參數。未用 --node、--group、--domain 或 --mailbox 指定對象時，對全系統生效。
+
+    大小寫作 25M 或 4G，時間長度寫作 5m 或 30d，清單以逗號分隔。
+settings-reset-help = 刪除一個值，恢復使用上一層的值或預設值。
+settings-option-section = 只顯示該區段的參數。
+settings-option-scope = 只顯示可在該範圍設定的參數。
+settings-option-changed = 只顯示與預設值不同的參數。
+settings-option-node = 指定節點。
+settings-option-group = 指定服務群組。
+settings-option-domain = 指定網域。
+settings-option-mailbox = 指定信箱。
+settings-done-set = { $name } 現為 { $value }，範圍：{ $owner }。{ $applies }。
+settings-done-same = { $name } 原本就是 { $value }，範圍：{ $owner }。
+settings-done-reset = 已刪除 { $name } 的值，範圍：{ $owner }。現在生效的是 { $value }（{ $origin }）。
+settings-done-reset-nothing = { $name } 沒有設定過，範圍：{ $owner }。生效的是 { $value }（{ $origin }）。
+settings-warning = 警告：{ $problem }
+settings-column-name = 名稱
+settings-column-value = 值
+settings-column-origin = 來源
+settings-column-title = 標題
+settings-label-title = 標題
+settings-label-help = 意義
+settings-label-kind = 類型
+settings-label-unit = 單位
+settings-label-bounds = 允許範圍
+settings-label-scopes = 可設範圍
+settings-label-default = 預設值
+settings-label-applies = 修改後
+settings-label-value = 生效值
+settings-label-layer = { $owner } 的值
+settings-not-set = 未設定
+settings-empty = （空）
+
+# Sections, for the reference.
+
+settings-reference-title = 參數參考
+settings-reference-intro = 本頁由 `python -m appliance.settings.reference` 根據參數登錄檔產生，請勿手動修改。修改參數請用 `posthouse settings set 名稱 值`。
+settings-section-smtp = SMTP（Postfix）
+settings-section-imap = IMAP（Dovecot）
+settings-section-pop3 = POP3（Dovecot）
+settings-section-lmtp = 投遞到信箱（LMTP）
+settings-section-managesieve = Sieve 規則與 ManageSieve
+settings-section-auth = 登入驗證
+settings-section-password = 密碼
+settings-section-tls = TLS
+settings-section-mailbox = 信箱
+settings-section-fts = 全文搜尋
+settings-section-directory = 目錄服務（OpenLDAP）
+settings-section-agent = 節點代理程式
+
+# Titles and help of the parameters.
+
+setting-smtp-message-size-limit = 單封郵件大小上限
+    .help = 超過上限的郵件會被拒絕，無論來自用戶端還是其他伺服器。附件在傳輸中會增大約三分之一：50M 約可容納 36M 的檔案。佇列所在磁碟區的可用空間應保持在上限的 1.5 倍以上。
+setting-smtp-recipient-limit = 單封郵件收件人上限
+    .help = 一封郵件最多可有的收件人數。其他伺服器會被要求分次投遞其餘收件人；郵件軟體提交的超限郵件會被拒絕。
+setting-smtp-process-limit = SMTP 接收工作階段數
+    .help = 25 連接埠上同時服務的工作階段數，超出的用戶端需要等待。
+setting-smtp-submission-process-limit = 郵件提交工作階段數
+    .help = 587 與 465 連接埠上各自同時服務的郵件軟體工作階段數。
+setting-smtp-outbound-process-limit = SMTP 外寄工作階段數
+    .help = 同時與其他伺服器保持的連線數。
+setting-smtp-client-connection-limit = 單一用戶端連線數
+    .help = 同一用戶端位址可同時保持的連線數。
+setting-smtp-destination-concurrency = 單一目標連線數
+    .help = 同時向同一目標網域寄送的郵件數。
+setting-smtp-queue-lifetime = 無法投遞郵件的保留時間
+    .help = 郵件在退回寄件人之前持續嘗試投遞的時間。0s 表示只嘗試一次。
+setting-smtp-bounce-lifetime = 退信的保留時間
+    .help = 退信在被丟棄之前持續嘗試投遞的時間，不能長於無法投遞郵件的保留時間。
+setting-smtp-retry-interval-min = 最短重試間隔
+    .help = 兩次投遞嘗試之間的最短時間，隨郵件在佇列中的時間加倍延長。
+setting-smtp-retry-interval-max = 最長重試間隔
+    .help = 兩次投遞嘗試之間的最長時間。
+setting-smtp-hostname = SMTP 主機名稱
+    .help = 伺服器在歡迎訊息和 EHLO 中使用的名稱；其他伺服器要求它與位址的反向解析一致。留空則使用節點的主機名稱。
+setting-smtp-banner = 歡迎訊息
+    .help = SMTP 歡迎訊息中主機名稱之後的內容。如不希望公開產品和版本，請不要寫入。
+setting-smtp-relay-host = 外寄中繼
+    .help = 所有寄往其他伺服器的郵件都經由此伺服器，寫作 主機 或 主機:連接埠；加方括號則不查詢 MX。留空則直接寄往目標。
+setting-smtp-mynetworks = 允許中繼的網段
+    .help = 這些網段中的用戶端無需登入即可向任何位址寄信。除非有裝置無法登入，否則請留空；開放中繼幾小時內就會被濫用。
+setting-imap-enabled = IMAP
+    .help = 是否在 143 與 993 連接埠提供 IMAP。
+setting-imap-process-limit = IMAP 工作階段數
+    .help = 同時服務的 IMAP 工作階段數，每個約占 2 到 5 MB 記憶體。
+setting-imap-login-process-limit = IMAP 登入程序數
+    .help = 同時服務的尚未登入、或由登入服務處理 TLS 的用戶端數。
+setting-imap-process-reuse = 每個 IMAP 程序的工作階段數
+    .help = 一個程序在被替換之前服務的工作階段數。重複使用可使登入快數倍；設為 1 則每個工作階段使用獨立程序。
+setting-imap-max-connections-per-user-ip = 單一使用者的 IMAP 連線數
+    .help = 一個使用者從同一位址可保持的 IMAP 連線數。郵件軟體通常各占數個連線。
+setting-imap-idle-notify-interval = IDLE 保持連線間隔
+    .help = 向等待中的用戶端（IDLE）傳送保持連線訊號的間隔。較長可節省手機電力，較短可避免被防火牆中斷。
+setting-pop3-enabled = POP3
+    .help = 是否在 110 與 995 連接埠提供 POP3。
+setting-pop3-process-limit = POP3 工作階段數
+    .help = 同時服務的 POP3 工作階段數。
+setting-pop3-login-process-limit = POP3 登入程序數
+    .help = 同時服務的尚未登入、或由登入服務處理 TLS 的用戶端數。
+setting-pop3-process-reuse = 每個 POP3 程序的工作階段數
+    .help = 一個程序在被替換之前服務的工作階段數。設為 1 則每個工作階段使用獨立程序。
+setting-pop3-max-connections-per-user-ip = 單一使用者的 POP3 連線數
+    .help = 一個使用者從同一位址可保持的 POP3 連線數。
+setting-lmtp-process-limit = 接收投遞的程序數
+    .help = Dovecot 同時接收的信箱投遞數。
+setting-lmtp-concurrency = 同時投遞數
+    .help = Postfix 同時投遞到信箱的郵件數，不能超過接收投遞的程序數。
+setting-managesieve-enabled = ManageSieve
+    .help = 使用者是否可以在郵件軟體中管理篩選規則（4190 連接埠）。
+setting-managesieve-process-limit = ManageSieve 工作階段數
+    .help = 同時服務的 ManageSieve 工作階段數。
+setting-managesieve-max-script-size = Sieve 指令碼大小上限
+    .help = 超過上限的指令碼會被拒絕。
+setting-managesieve-max-redirects = 單封郵件轉寄數
+    .help = 使用者規則最多可將一封郵件轉寄到多少個位址。0 表示禁止轉寄。
+setting-auth-allow-plaintext-without-tls = 允許無 TLS 時傳送密碼
+    .help = 是否允許在未加密的連線上傳送密碼。途經之處任何人都能讀到；除非舊裝置別無選擇，否則請保持關閉。
+setting-auth-mechanisms = 登入機制
+    .help = 提供的 SASL 機制。SCRAM 僅適用於密碼以 SCRAM 形式儲存的使用者；優先使用 SCRAM 的郵件軟體對其他使用者會登入失敗。
+setting-auth-cache-size = 登入快取
+    .help = 用於記住登入結果的記憶體。帳號被修改或停用後立即失效。0 表示關閉快取，登入會變慢。
+setting-auth-cache-ttl = 登入快取時間
+    .help = 成功登入的結果保留多久。
+setting-auth-cache-negative-ttl = 不存在使用者的快取時間
+    .help = 使用者不存在這一結果保留多久。
+setting-password-minimum-length = 密碼最短長度
+    .help = 字元數不足的新密碼會被拒絕，既有密碼不受影響。
+setting-password-scheme = 密碼雜湊方式
+    .help = 新密碼的雜湊方式。ARGON2ID 最強；以 SCRAM 登入的使用者需要 SCRAM-SHA-256。既有密碼保持不變。
+setting-password-hash-memory = Argon2id 記憶體
+    .help = 計算或驗證一個密碼所用的記憶體；越多，攻擊者猜測的代價越高，伺服器的負擔也越大。下限取決於回合數（OWASP）。
+setting-password-hash-time = Argon2id 回合數
+    .help = 計算一個密碼時走訪記憶體的次數。下限取決於記憶體（OWASP）。
+setting-password-hash-parallelism = Argon2id 平行路數
+    .help = 計算一個密碼時使用的平行路數。
+setting-tls-minimum-protocol = 最低 TLS 版本
+    .help = 只支援更低版本的用戶端無法連線。沒有 TLS 的伺服器寄來的郵件仍以明文接收。
+setting-tls-ciphers = TLS 加密套件
+    .help = intermediate：僅限前向保密與驗證加密。compatible：另含 CBC 套件，供舊郵件軟體使用。
+setting-mailbox-quota = 信箱空間
+    .help = 新信箱的空間。0 表示不限。既有信箱保持原值。
+setting-mailbox-quota-warning-percents = 信箱將滿提醒
+    .help = 用量達到百分之幾時提醒使用者，依遞增順序填寫。留空則不提醒。
+setting-mailbox-quota-grace = 超限餘裕
+    .help = 最後一封郵件最多可超出信箱空間的百分比。
+setting-mailbox-deleted-retention = 已刪除信箱的保留時間
+    .help = 已刪除的信箱及其郵件在多長時間內可以復原，此後將永久清除。
+setting-mailbox-language = 語言
+    .help = 使用者收到的系統通知所用的語言。
+setting-fts-enabled = 全文搜尋
+    .help = 是否為郵件內文建立索引以加快搜尋。索引占用的空間大於郵件本身。
+setting-directory-max-size = 目錄資料庫上限
+    .help = 目錄資料庫最多可增長到多大。空間依需要占用；一百萬個信箱約占 1.1G。
+setting-directory-threads = 目錄執行緒數
+    .help = 目錄服務同時處理的請求數。
+setting-agent-probe-interval = 健康檢查間隔
+    .help = 節點代理程式多久依協定檢查一次各項服務。
+setting-agent-restart-backoff-max = 最長重新啟動間隔
+    .help = 反覆失敗的服務會以逐次加倍的間隔重新啟動，最長不超過此值。
