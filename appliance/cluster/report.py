@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import Field
+
 from appliance.cluster.model import Fact
 from appliance.cluster.names import NodeName
 from appliance.errors import PosthouseError
@@ -14,7 +18,7 @@ class Notice(Fact):
     """Something to tell an operator: a message key and its facts, put into words in the reader's language."""
 
     key: str
-    facts: dict[str, str | int | float] = {}
+    facts: Mapping[str, str | int | float] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, error: PosthouseError) -> Notice:

@@ -89,12 +89,8 @@ def plan(
             raise IdTaken("uid-taken", uid=user.uid, holder=holder, user=user.name)
         have = uid_of(user.name)
         if have is None:
-            commands.append(
-                Command(
-                    ("useradd", "--uid", str(user.uid), "--gid", user.group.name, "--no-create-home")
-                    + ("--home-dir", user.home, "--shell", "/usr/sbin/nologin", user.name)
-                )
-            )
+            words = ("--uid", str(user.uid), "--gid", user.group.name, "--no-create-home", "--home-dir", user.home)
+            commands.append(Command(("useradd", *words, "--shell", "/usr/sbin/nologin", user.name)))
         elif have != user.uid:
             commands.append(Command(("usermod", "--uid", str(user.uid), "--gid", str(user.group.gid), user.name)))
     return commands

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -22,9 +22,8 @@ from appliance.engines.base import RenderContext
 from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
-from appliance.settings.registry import engine_settings
+from appliance.settings.layers import EffectiveSettings, engine_settings
 from nodeagent.agent import desired
-from nodeagent.agent.desired import Desired
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.restarts import RestartLedger
@@ -59,6 +58,7 @@ class Agent:
         self._node = desired.nodes(self._records, identity.name) or Node(name=identity.name, roles=identity.roles)
         self._connected = False
         self._problems: tuple[Notice, ...] = ()
+        self._effective: dict[GroupName, EffectiveSettings] = {}
 
     def take(self, records: list[Record], connected: bool) -> None:
         """New records from the store, or word that it is away (the old ones stay in force)."""
@@ -67,10 +67,11 @@ class Agent:
             self._records = records
             self._desired = desired.read(records, self._identity.name)
             self._node = desired.nodes(records, self._identity.name) or self._node
+            self._effective.clear()
             desired.keep(records, KEPT)
         self._wake.set()
 
-    async def run(self, ended: asyncio.Event, publish: Any) -> None:
+    async def run(self, ended: asyncio.Event, publish: Callable[[str], None]) -> None:
         """Reconcile until `ended`. `publish(text)` hands the report on."""
         last_report, reported_at = "", 0.0
         while not ended.is_set():
@@ -91,7 +92,7 @@ class Agent:
         wanted = dict(self._wanted())
         for gone in self._instances.keys() - wanted.keys():
             await self._instances.pop(gone).close()
-        self._problems = tuple(Notice(key="record-unreadable", facts={"key": key}) for key in self._desired.unreadable)
+        self._problems = _distinct(self._notices())
         async with asyncio.TaskGroup() as tasks:
             for identity, group in wanted.items():
                 tasks.create_task(self._one(identity, group))
@@ -130,9 +131,19 @@ class Agent:
             log.exception("%s: looking after it failed; the next look follows", identity)
             self._problems = (*self._problems, Notice(key="instance-look-failed", facts={"instance": str(identity)}))
 
-    def _settings(self, group: GroupName) -> Mapping[str, Any]:
-        found = engine_settings(self._desired.settings, self._identity.name, group)
-        return found.values
+    def _settings(self, group: GroupName) -> EffectiveSettings:
+        if group not in self._effective:
+            self._effective[group] = engine_settings(self._desired.settings, self._identity.name, group)
+        return self._effective[group]
+
+    def _notices(self) -> Iterable[Notice]:
+        """What is wrong with the desired state itself."""
+        for key in self._desired.unreadable:
+            yield Notice(key="record-unreadable", facts={"key": key})
+        for found in self._effective.values():
+            for refusal in found.refused:
+                yield Notice(key="setting-unreadable", facts={"name": refusal.name, "detail": str(refusal.error)})
+            yield from (Notice.of(rule) for rule in found.broken)
 
     def _report(self) -> NodeReport:
         return NodeReport(
@@ -144,6 +155,11 @@ class Agent:
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=self._problems + self._housekeeping.warnings,
         )
+
+
+def _distinct(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Each notice once, in order: two groups under one broken setting make one line."""
+    return tuple({notice.model_dump_json(): notice for notice in notices}.values())
 
 
 async def _first(wake: asyncio.Event, ended: asyncio.Event, most: Seconds) -> None:

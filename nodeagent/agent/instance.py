@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from appliance.cluster.names import InstanceId, Seconds
@@ -151,7 +151,9 @@ class ManagedInstance:
             self._prober = None
             self._changed()
         if self._prober is None and unit.is_running and wanted:
-            self._prober = Prober(self._engine.probes(context), self._changed)
+            every = Seconds(context.settings["agent.probe_interval"])
+            probes = tuple(replace(probe, every=every) for probe in self._engine.probes(context))
+            self._prober = Prober(probes, self._changed)
             self._probed_start = unit.started
             self._prober.start()
 
