@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from appliance.cluster.names import Seconds
 from appliance.errors import Unavailable
@@ -135,7 +135,7 @@ class Store(ABC):
         """Delete `key` if it exists; return the revision."""
         return self.transact([], [Delete(key)], deadline=deadline).revision
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from appliance.cluster.names import Seconds
 from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
-from appliance.coordination.store import StoreUnavailable
+from appliance.coordination.store import Store, StoreUnavailable
 from appliance.node_file import STORE_NAME
 from appliance.pki.authority import Authority, Profile
 from appliance.pki.pairs import PairSlot
@@ -91,7 +91,7 @@ class EtcdServer:
         return EtcdStore([self.endpoint], Keys.read(self.pki), deadline=Seconds(deadline))
 
 
-def wait_until_ready(store: EtcdStore, within: float = 20.0) -> None:
+def wait_until_ready(store: Store, within: float = 20.0) -> None:
     """Poll until the store answers a linearizable read."""
     ends = time.monotonic() + within
     while True:
