@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import idna
+
 from appliance.settings.units import format_duration, format_size, parse_duration, parse_size
 
 
@@ -219,13 +221,17 @@ def is_host_name(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Hostname(_String):
-    """A fully qualified host name in lower case (A-labels); empty where `optional`."""
+    """A fully qualified host name, stored in lower case with A-labels (RFC 5890); empty where `optional`."""
 
     optional: bool = False
     name = "hostname"
 
     def parse(self, text: str) -> str:
-        return self.check(text.strip().lower().removesuffix("."))
+        plain = text.strip().removesuffix(".")
+        try:
+            return self.check(idna.encode(plain, uts46=True).decode("ascii"))
+        except idna.IDNAError:
+            return self.check(plain.lower())
 
     def _checked(self, text: str) -> str:
         if not is_host_name(text) and not (self.optional and not text):

@@ -156,7 +156,7 @@ class SettingsService:
             return self._write_account(found, owner, text)
         key = keys.setting(owner.scope, owner.name, found.name)
         for _ in range(_ATTEMPTS):
-            records, _revision = self._store.list(keys.SETTINGS)
+            records, _ = self._store.list(keys.SETTINGS)
             before = next((record.value for record in records if record.key == key), None)
             old = store_layers(records)
             new = _with(old, owner, found.name, text)
@@ -164,7 +164,7 @@ class SettingsService:
             if not change.changed:
                 return change
             _refuse_broken_rules(found, old, new)
-            guards = [Guard(each, Field.MOD_REVISION, _revision(records, each)) for each in (key, _CHANGES)]
+            guards = [Guard(each, Field.MOD_REVISION, _revision_of(records, each)) for each in (key, _CHANGES)]
             write = Delete(key) if text is None else Put(key, text)
             if self._store.transact(guards, [write, Put(_CHANGES, key)]).succeeded:
                 return change
@@ -222,5 +222,5 @@ def _refuse_broken_rules_of(found: Parameter, old: list[Layer], new: list[Layer]
             raise error
 
 
-def _revision(records: list[Record], key: str) -> int:
+def _revision_of(records: list[Record], key: str) -> int:
     return next((record.mod_revision for record in records if record.key == key), 0)
