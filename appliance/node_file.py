@@ -29,24 +29,28 @@ STORE_NAME = "store.posthouse.internal"
 DEFAULT_ENDPOINT = "https://127.0.0.1:2379"
 
 
+class BadHostname(BadInput):
+    """Not a fully qualified host name."""
+
+
 def hostname(text: str) -> str:
     """Return `text` as a fully qualified host name in A-label form, lower case, without a final dot.
 
-    Raises BadInput unless it has at least two RFC 1123 labels; a name that ends in
+    Raises BadHostname unless it has at least two RFC 1123 labels; a name that ends in
     digits is refused, because it would be read as an address.
     """
     name = text.strip().rstrip(".").lower()
     try:
         ascii_name = idna.encode(name, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise BadInput("hostname", "hostname-malformed", value=text, detail=str(error)) from error
+        raise BadHostname("hostname", "hostname-malformed", value=text, detail=str(error)) from error
     if len(ascii_name) > MAX_HOSTNAME:
-        raise BadInput("hostname", "hostname-too-long", value=text, limit=MAX_HOSTNAME)
+        raise BadHostname("hostname", "hostname-too-long", value=text, limit=MAX_HOSTNAME)
     labels = ascii_name.split(".")
     if len(labels) < 2:  # noqa: PLR2004 - a qualified name has a host and a domain
-        raise BadInput("hostname", "hostname-unqualified", value=text)
+        raise BadHostname("hostname", "hostname-unqualified", value=text)
     if labels[-1].isdigit():
-        raise BadInput("hostname", "hostname-is-address", value=text)
+        raise BadHostname("hostname", "hostname-is-address", value=text)
     return ascii_name
 
 
