@@ -32,19 +32,20 @@ def folders(machine: str) -> list[Path]:
 
 def set_frozen(machine: str, *, frozen: bool) -> None:
     """Stop or resume every process of the machine at once; return when it is so."""
+    control, order, report, line = _freezer(machine, frozen=frozen)
+    control.write_text(order)
+    wait_until(f"{machine}: {line}", lambda: line in report.read_text().splitlines(), every=0.01)
+
+
+def _freezer(machine: str, *, frozen: bool) -> tuple[Path, str, Path, str]:
+    """The file to write, what to write, the file that reports, and the line in it that says it is done."""
     for folder in folders(machine):
         v1, v2 = folder / "freezer.state", folder / "cgroup.freeze"
         if v1.exists():
-            v1.write_text("FROZEN" if frozen else "THAWED")
-            wanted = "FROZEN" if frozen else "THAWED"
-            wait_until(f"{machine} {wanted}", lambda v1=v1: v1.read_text().strip() == wanted, every=0.01)
-            return
+            state = "FROZEN" if frozen else "THAWED"
+            return v1, state, v1, state
         if v2.exists() and not (_ROOT / "freezer").is_dir():
-            v2.write_text("1" if frozen else "0")
-            line = f"frozen {int(frozen)}"
-            events = folder / "cgroup.events"
-            wait_until(f"{machine} {line}", lambda: line in events.read_text().splitlines(), every=0.01)
-            return
+            return v2, str(int(frozen)), folder / "cgroup.events", f"frozen {int(frozen)}"
     raise LookupError(f"no freezer cgroup of {machine}")
 
 

@@ -269,7 +269,7 @@ class Node:
     def run(
         self,
         *arguments: str,
-        input: str | None = None,  # noqa: A002 - named as subprocess.run names it
+        input: str | None = None,
         check: bool = True,
         timeout: float = 60.0,
         env: Mapping[str, str] | None = None,
