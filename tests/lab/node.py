@@ -43,6 +43,15 @@ _MASKED = (
 #: What nspawn withholds by default and the product's services hold on a real server.
 _CAPABILITIES = "CAP_NET_ADMIN,CAP_IPC_LOCK"
 
+#: What differs from a server: a journal that drops nothing, and a clock that is the host's. chrony serves that
+#: clock as a time source and does not set it (-x): a container must not.
+_LAB_FILES = {
+    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=persistent\nRateLimitBurst=0\nSyncIntervalSec=1\n",
+    "etc/systemd/system/chrony.service.d/lab.conf": "[Unit]\nConditionCapability=\n",
+    "etc/default/chrony": 'DAEMON_OPTS="-F 1 -x"\n',
+    "etc/chrony/conf.d/lab.conf": "local stratum 10\n",
+}
+
 
 class Node:
     """A node, made by `Lab.node`. `options` are further ones for systemd-nspawn (binds of devices, …)."""
@@ -105,15 +114,11 @@ class Node:
         """Make its disk and its network port. Called once by the lab."""
         for part in ("upper", "work", "root"):
             (self.folder / part).mkdir(parents=True)
-        etc = "127.0.0.1 localhost\n::1 localhost\n"
         self.put_offline("etc/hostname", self.hostname + "\n")
-        self.put_offline("etc/hosts", etc)
         self.put_offline("etc/machine-id", uuid.uuid4().hex + "\n", mode=0o444)
         self.put_offline("etc/resolv.conf", f"nameserver {network.LAB_ADDRESS}\noptions timeout:1 attempts:1\n")
-        self.put_offline(
-            "etc/systemd/journald.conf.d/lab.conf",
-            "[Journal]\nStorage=persistent\nRateLimitBurst=0\nSyncIntervalSec=1\n",
-        )
+        for path, text in _LAB_FILES.items():
+            self.put_offline(path, text)
         network.attach(self.lab.namespace, self.machine, self.number)
 
     def put_offline(self, path: str, text: str, mode: int = 0o644) -> None:

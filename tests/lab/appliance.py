@@ -1,0 +1,53 @@
+"""What tests and the demo do with Posthouse on a node, through its command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.lab.host import CommandFailed
+from tests.lab.node import Node
+
+CA_FILE = "/etc/posthouse/pki/ca.crt"
+
+
+class NotHealthy(Exception):
+    """The node did not become healthy; the text holds what it said."""
+
+
+def initialise(node: Node, *, timeout: float = 180.0) -> None:
+    """Run `posthouse init` and wait until the node reports itself healthy. Raises NotHealthy with its reasons."""
+    try:
+        node.run("posthouse", "init", "--hostname", node.hostname, "--yes", timeout=timeout)
+    except CommandFailed as error:
+        raise NotHealthy(f"{error}\n{node.last_words()}") from error
+    wait_healthy(node)
+
+
+def status(node: Node) -> dict[str, Any]:
+    """What `posthouse status --json` says; empty while there is no report."""
+    said = node.run("posthouse", "status", "--json", check=False).stdout
+    report: dict[str, Any] = json.loads(said) if said.strip() else {}
+    return report
+
+
+def wait_healthy(node: Node, *, timeout: float = 60.0) -> None:
+    """Wait until the node reports itself healthy."""
+    node.wait_until("healthy", lambda: status(node).get("healthy"), timeout=timeout, every=0.3)
+
+
+def create_domain(node: Node, domain: str) -> None:
+    """Create a domain."""
+    node.run("posthouse", "domain", "create", domain)
+
+
+def create_mailbox(node: Node, address: str, password: str) -> None:
+    """Create a mailbox; the password goes by standard input, never on a command line."""
+    node.run("posthouse", "mailbox", "create", address, "--password-stdin", input=password + "\n")
+
+
+def copy_ca(node: Node, target: Path) -> Path:
+    """Copy the certificate of the installation's own authority to this machine."""
+    target.write_text(node.run("cat", CA_FILE).stdout)
+    return target
