@@ -12,6 +12,8 @@ import pwd
 import tempfile
 from pathlib import Path
 
+from appliance.errors import PosthouseError
+
 
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries (renames, new names) survive a power cut."""
@@ -22,14 +24,24 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+class NoSuchAccount(PosthouseError, KeyError):
+    """A user or group of the operating system that a file needs does not exist: its package is missing."""
+
+
 def user_id(name: str) -> int:
-    """The uid of an account; raises KeyError when there is none."""
-    return pwd.getpwnam(name).pw_uid
+    """The uid of an account; raises NoSuchAccount (a KeyError) when there is none."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as error:
+        raise NoSuchAccount("no-such-account", name=name) from error
 
 
 def group_id(name: str) -> int:
-    """The gid of a group; raises KeyError when there is none."""
-    return grp.getgrnam(name).gr_gid
+    """The gid of a group; raises NoSuchAccount (a KeyError) when there is none."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise NoSuchAccount("no-such-account", name=name) from error
 
 
 def write_new(path: Path, data: bytes, mode: int, gid: int = -1) -> None:

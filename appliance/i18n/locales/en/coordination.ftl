@@ -20,3 +20,8 @@ hostname-unqualified = "{ $value }" is not fully qualified: a mail host name loo
 hostname-is-address = "{ $value }" is an address; a host name like mail.example.com is needed.
 endpoint-malformed = "{ $value }" is not of the form https://HOST:PORT.
 endpoints-mixed = Several endpoints have to be IP addresses of one family, all IPv4 or all IPv6: { $value }
+
+no-such-account = The user or group "{ $name }" does not exist on this server; is the package that brings it installed?
+folder-is-no-folder = { $path } has to be a folder, but it is something else; move it away.
+folder-behind-a-link = { $path } is a symbolic link that does not belong to root; it is not followed.
+no-previous-generation = { $folder } holds no earlier configuration to go back to.

@@ -20,3 +20,8 @@ hostname-unqualified = 「{ $value }」は完全修飾名ではありません�
 hostname-is-address = 「{ $value }」はアドレスです。mail.example.com のようなホスト名が必要です。
 endpoint-malformed = 「{ $value }」は https://ホスト:ポート の形式ではありません。
 endpoints-mixed = エンドポイントを複数指定する場合は、すべて IPv4 かすべて IPv6 のアドレスにしてください: { $value }
+
+no-such-account = ユーザーまたはグループ「{ $name }」がこのサーバーにありません。それを提供するパッケージはインストールされていますか。
+folder-is-no-folder = { $path } はフォルダーでなければなりませんが、別の種類のファイルがあります。移動してください。
+folder-behind-a-link = { $path } は root 所有ではないシンボリックリンクのため、たどりません。
+no-previous-generation = { $folder } には戻せる以前の設定がありません。

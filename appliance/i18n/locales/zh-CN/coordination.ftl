@@ -20,3 +20,8 @@ hostname-unqualified = “{ $value }” 不是完整域名：邮件主机名应�
 hostname-is-address = “{ $value }” 是一个地址；此处需要形如 mail.example.com 的主机名。
 endpoint-malformed = “{ $value }” 不符合 https://主机:端口 的格式。
 endpoints-mixed = 多个端点必须是同一类 IP 地址，全部为 IPv4 或全部为 IPv6：{ $value }
+
+no-such-account = 本服务器上没有用户或组 “{ $name }”；提供它的软件包是否已安装？
+folder-is-no-folder = { $path } 应为文件夹，但现在是其他类型的文件；请将其移走。
+folder-behind-a-link = { $path } 是不属于 root 的符号链接，系统不会跟随它。
+no-previous-generation = { $folder } 中没有可以恢复的旧配置。

@@ -20,3 +20,8 @@ hostname-unqualified = 「{ $value }」不是完整網域名稱：郵件主機�
 hostname-is-address = 「{ $value }」是位址；此處需要類似 mail.example.com 的主機名稱。
 endpoint-malformed = 「{ $value }」不符合 https://主機:連接埠 的格式。
 endpoints-mixed = 多個端點必須是同一類 IP 位址，全部為 IPv4 或全部為 IPv6：{ $value }
+
+no-such-account = 本伺服器上沒有使用者或群組「{ $name }」；提供它的套件是否已安裝？
+folder-is-no-folder = { $path } 應為資料夾，但目前是其他類型的檔案；請將其移走。
+folder-behind-a-link = { $path } 是不屬於 root 的符號連結，系統不會跟隨它。
+no-previous-generation = { $folder } 中沒有可以還原的舊設定。
