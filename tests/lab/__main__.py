@@ -1,6 +1,7 @@
 """Nodes by hand: `./run lab boot mail1`, `./run lab shell mail1`, `./run lab run mail1 -- posthouse status`, ...
 
-Each node booted this way has a lab of its own, which lives until `stop`.
+Each node booted this way has a lab of its own, which lives until `stop`. Nodes of
+other labs are named LAB/NODE, as in `./run lab shell demo/mail1`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,17 @@ def _lab_name(node: str) -> str:
     return f"by-hand-{node}"
 
 
+def _lab(name: str) -> Lab:
+    lab, slash, _ = name.partition("/")
+    return Lab.attach(lab if slash else _lab_name(name))
+
+
 def _node(name: str) -> Node:
-    return Lab.attach(_lab_name(name)).nodes[name]
+    node = name.rpartition("/")[2]
+    try:
+        return _lab(name).nodes[node]
+    except KeyError:
+        raise LabError(f"no node {node} in that lab") from None
 
 
 def boot(name: str) -> None:
@@ -74,14 +84,14 @@ def main() -> int:
             line = _node(given.name).command_line(*words)
             os.execvp(line[0], line)
         case "net":
-            lab = Lab.attach(_lab_name(given.name))
+            lab = _lab(given.name)
             os.execvp("ip", ["ip", "netns", "exec", lab.namespace, *words])
         case "journal":
             print(_node(given.name).journal(), end="")
         case "kill":
             _node(given.name).kill()
         case "stop":
-            Lab.attach(_lab_name(given.name)).close()
+            _lab(given.name).close()
         case "list":
             for name in names():
                 lab = Lab.attach(name)

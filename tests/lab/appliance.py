@@ -13,7 +13,7 @@ CA_FILE = "/etc/posthouse/pki/ca.crt"
 
 
 class NotHealthy(Exception):
-    """The node did not become healthy; the text holds what it said."""
+    """The node did not become healthy; the text holds what it said, a note its journal."""
 
 
 def initialise(node: Node, *, timeout: float = 180.0) -> None:
@@ -21,7 +21,9 @@ def initialise(node: Node, *, timeout: float = 180.0) -> None:
     try:
         node.run("posthouse", "init", "--hostname", node.hostname, "--yes", timeout=timeout)
     except CommandFailed as error:
-        raise NotHealthy(f"{error}\n{node.last_words()}") from error
+        failure = NotHealthy(str(error))
+        failure.add_note(node.last_words())
+        raise failure from error
     wait_healthy(node)
 
 
