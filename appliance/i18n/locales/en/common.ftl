@@ -5,7 +5,6 @@ bad-node-name = node: “{ $value }” is no node name: 1 to 63 lower-case lette
 bad-instance-name = instance: “{ $value }” is not of the form ENGINE@GROUP, for example postfix@mail
 configuration-refused = { $instance } refuses its new configuration; the one in force stays. Its checker says: { $detail }
 probe-failed = The health check { $probe } failed: { $detail }
-store-unavailable = The coordination store (etcd) does not answer; try again later. See “systemctl status posthouse-etcd@local”.
 
 output-json = Print JSON for programs instead of text for people.
 output-nothing = Nothing to show.

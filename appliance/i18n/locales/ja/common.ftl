@@ -5,7 +5,6 @@ bad-node-name = node：「{ $value }」はノード名として使えません�
 bad-instance-name = instance：「{ $value }」は「エンジン@グループ」の形式ではありません（例：postfix@mail）
 configuration-refused = { $instance } が新しい設定を拒否したため、現在の設定を使い続けます。検査プログラムの出力：{ $detail }
 probe-failed = ヘルスチェック { $probe } に失敗しました：{ $detail }
-store-unavailable = コーディネーションストア（etcd）が応答しません。しばらくしてからやり直してください。状態は「systemctl status posthouse-etcd@local」で確認できます。
 
 output-json = 人が読むテキストの代わりに、プログラム向けの JSON を出力します。
 output-nothing = 表示するものはありません。

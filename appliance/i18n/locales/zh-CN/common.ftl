@@ -5,7 +5,6 @@ bad-node-name = node：“{ $value }”不是有效的节点名，应为 1 到 6
 bad-instance-name = instance：“{ $value }”不符合“引擎@服务组”的格式，例如 postfix@mail
 configuration-refused = { $instance } 拒绝新配置，继续使用现行配置。检查程序的说明：{ $detail }
 probe-failed = 健康检查 { $probe } 失败：{ $detail }
-store-unavailable = 协调存储（etcd）没有应答，请稍后重试。可用 “systemctl status posthouse-etcd@local” 查看其状态。
 
 output-json = 输出供程序读取的 JSON，而不是供人阅读的文本。
 output-nothing = 没有可显示的内容。

@@ -5,7 +5,6 @@ bad-node-name = node：「{ $value }」不是有效的節點名稱，應為 1 �
 bad-instance-name = instance：「{ $value }」不符合「引擎@服務群組」的格式，例如 postfix@mail
 configuration-refused = { $instance } 拒絕新設定，繼續使用目前的設定。檢查程式的說明：{ $detail }
 probe-failed = 健康檢查 { $probe } 失敗：{ $detail }
-store-unavailable = 協調儲存（etcd）沒有回應，請稍後再試。可用「systemctl status posthouse-etcd@local」查看其狀態。
 
 output-json = 輸出供程式讀取的 JSON，而不是供人閱讀的文字。
 output-nothing = 沒有可顯示的內容。
