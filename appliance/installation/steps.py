@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from appliance import node_file, paths, pki
+from appliance import node_file, paths
 from appliance.cluster import keys
 from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import MAIL_GROUP, EngineName, NodeName, Seconds
@@ -22,6 +22,7 @@ from appliance.coordination.store import Store, StoreUnavailable
 from appliance.errors import PosthouseError
 from appliance.installation import accounts, preflight
 from appliance.node_file import NodeFile
+from appliance.pki import upkeep
 
 UNITS = ("posthouse-keeper.service", "posthouse-agent.service")
 #: The services of a small installation's one group, in start order.
@@ -80,7 +81,9 @@ def write_identity(identity: NodeFile) -> bool:
 
 def make_keys(identity: NodeFile) -> bool:
     """The installation's authority and this node's certificates, where they are missing."""
-    return pki.ensure(identity.name, identity.hostname)
+    made = upkeep.load_authority() is None
+    upkeep.ensure_authority(f"Posthouse {identity.hostname}")
+    return bool(upkeep.ensure(identity)) or made
 
 
 def start_units() -> bool:

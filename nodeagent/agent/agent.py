@@ -96,7 +96,7 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             for identity, group in wanted.items():
                 tasks.create_task(self._one(identity, group))
-        self._housekeeping.tick(self._instances, self._settings(LOCAL_GROUP))
+        self._housekeeping.tick()
 
     def _wanted(self) -> Iterable[tuple[InstanceId, ServiceGroup]]:
         """Instances of the groups that the keeper says this node owns, in start order."""

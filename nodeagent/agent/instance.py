@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from appliance import paths
 from appliance.cluster.names import InstanceId, Seconds
 from appliance.cluster.report import InstanceReport, Notice, ProbeReport
 from appliance.engines.base import Change, Engine, RenderContext
@@ -20,6 +21,7 @@ from appliance.errors import PosthouseError
 from nodeagent.agent.journal import last_lines
 from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, tell
 from nodeagent.health.prober import Prober
+from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units, UnitState
 
 log = logging.getLogger("posthouse.agent")
@@ -73,7 +75,9 @@ class ManagedInstance:
             self._inputs = before
             self._refuse(Notice(key="configuration-not-written", facts={"detail": str(error)}))
             return
-        if before is not None and before.outside != inputs.outside:
+        if before is None and self._loaded() != self._generations.current_hash():
+            change = Change.RESTART  # an earlier agent ended between writing it and having it loaded
+        elif before is not None and before.outside != inputs.outside:
             change = max(change, Change.RELOAD)
         if self._refused is not None:
             log.info("%s: the configuration is good again", self.id)
@@ -129,6 +133,17 @@ class ManagedInstance:
             last_log=self._last_log if tell(self._seen) in (State.FAILED, State.BACKING_OFF, State.UNHEALTHY) else (),
         )
 
+    @property
+    def _loaded_marker(self) -> Path:
+        return paths.engine_folder(self.id) / "loaded"
+
+    def _loaded(self) -> str | None:
+        """The generation that the unit was last started or reloaded with."""
+        try:
+            return self._loaded_marker.read_text()
+        except OSError:
+            return None
+
     def _refuse(self, notice: Notice) -> None:
         if notice != self._refused:
             log.error("%s: new configuration refused, the last good one stays: %s", self.id, notice.facts)
@@ -167,6 +182,8 @@ class ManagedInstance:
         self._pending = Change.NONE
         await getattr(self._units, action)(self.id.unit)
         state = await self._units.settled(self.id.unit, _SETTLE)
+        if action is not Action.STOP and state.is_running:
+            write_atomically(self._loaded_marker, self._generations.current_hash() or "")
         self._seen = Seen(self._seen.wanted, state, backoff=self._backoff)
         self._changed()
 
