@@ -13,6 +13,7 @@ The names `mail.crt` and `mail.key` are what everybody else uses.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -57,11 +58,11 @@ class PairSlot:
         except FileNotFoundError:
             return None
 
-    def write(self, pair: Pair) -> None:
-        """Put a pair in force and keep the one before it."""
+    def write(self, pair: Pair, group_id: Callable[[str], int] = durable_files.group_id) -> None:
+        """Put a pair in force and keep the one before it. Raises NoSuchAccount when the group does not exist."""
         self._versions.mkdir(parents=True, exist_ok=True)
         version = sha256(pair.certificate + pair.key).hexdigest()[:32]
-        self._store(version, pair)
+        self._store(version, pair, group_id(self.group))
         before = self._target("current")
         if before is not None and before != version:
             _link(self._versions / "previous", before)
@@ -78,7 +79,7 @@ class PairSlot:
         _link(self._versions / "current", previous)
         _link(self._versions / "previous", current)
 
-    def _store(self, version: str, pair: Pair) -> None:
+    def _store(self, version: str, pair: Pair, gid: int) -> None:
         folder = self._versions / version
         if folder.is_dir():
             return
@@ -87,9 +88,7 @@ class PairSlot:
         staged.mkdir(mode=0o755)
         staged.chmod(0o755)
         shared = self.group != "root"
-        durable_files.write_new(
-            staged / "key.pem", pair.key, 0o640 if shared else 0o600, durable_files.group_id(self.group)
-        )
+        durable_files.write_new(staged / "key.pem", pair.key, 0o640 if shared else 0o600, gid)
         durable_files.write_new(staged / "certificate.pem", pair.certificate, 0o644)
         durable_files.sync_folder(staged)
         staged.rename(folder)

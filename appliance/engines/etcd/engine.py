@@ -1,0 +1,139 @@
+"""etcd 3.4: the coordination store's member on this node.
+
+Rendered as etcd's configuration file (https://etcd.io/docs/v3.4/op-guide/configuration/).
+etcd has no way to check a configuration without starting, and it ignores names it does
+not know; so `check` holds the file against our own model of it, and looks at the key
+pair the way etcd will: a pair that does not match, or that the user etcd cannot read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from pydantic import ValidationError
+
+from appliance import durable_files, paths
+from appliance.cluster.names import EngineName, Seconds
+from appliance.coordination.connection import Keys
+from appliance.coordination.etcd import EtcdStore
+from appliance.coordination.store import StoreUnavailable
+from appliance.engines.base import (
+    Change,
+    ConfigurationRefused,
+    Directory,
+    Engine,
+    Facts,
+    Probe,
+    ProbeFailed,
+    RenderContext,
+    Rendered,
+    RenderedFile,
+)
+from appliance.engines.etcd.configuration import EtcdConfiguration, TransportSecurity
+from appliance.errors import BadInput
+from appliance.node_file import DEFAULT_ENDPOINT, STORE_NAME
+from appliance.pki.authority import issued_by, names_of
+from appliance.pki.pairs import PairSlot
+
+USER: Final = "etcd"
+FILE: Final = "etcd.yml"
+PEER_URL: Final = "https://127.0.0.1:2380"
+PROBE_DEADLINE: Final = Seconds(4.0)
+
+
+class Etcd(Engine):
+    """The engine. Its arguments are only given by tests."""
+
+    facts = Facts(name=EngineName("etcd"), packages=("etcd-server",), default_units=("etcd.service", "etcd2.service"))
+
+    def __init__(
+        self,
+        pki: Path = paths.PKI,
+        client_url: str = DEFAULT_ENDPOINT,
+        peer_url: str = PEER_URL,
+        group_id: Callable[[str], int] = durable_files.group_id,
+    ) -> None:
+        self._pki = pki
+        self._client_url = client_url
+        self._peer_url = peer_url
+        self._group_id = group_id
+
+    def directories(self, context: RenderContext) -> tuple[Directory, ...]:
+        return (
+            Directory(context.volume),
+            # etcd itself insists on 0700.
+            Directory(context.volume / "etcd", USER, USER, 0o700),
+        )
+
+    def render(self, context: RenderContext) -> Rendered:
+        name = context.node.name
+        tls = TransportSecurity(
+            cert_file=self._pki / "etcd.crt", key_file=self._pki / "etcd.key", trusted_ca_file=self._pki / "ca.crt"
+        )
+        configuration = EtcdConfiguration(
+            name=name,
+            data_dir=context.volume / "etcd",
+            listen_client_urls=self._client_url,
+            advertise_client_urls=self._client_url,
+            listen_peer_urls=self._peer_url,
+            initial_advertise_peer_urls=self._peer_url,
+            initial_cluster=f"{name}={self._peer_url}",
+            client_transport_security=tls,
+            peer_transport_security=tls,
+        )
+        text = "# Written by Posthouse; changes here are overwritten.\n" + yaml.safe_dump(
+            configuration.model_dump(mode="json", by_alias=True), sort_keys=False
+        )
+        return {FILE: RenderedFile(text, change=Change.RESTART)}
+
+    def check(self, context: RenderContext, folder: Path) -> None:
+        try:
+            configuration = EtcdConfiguration.model_validate(yaml.safe_load((folder / FILE).read_text()))
+        except (yaml.YAMLError, ValidationError, BadInput) as error:
+            raise ConfigurationRefused(context.instance, " ".join(str(error).split())) from error
+        for security in {configuration.client_transport_security, configuration.peer_transport_security}:
+            if problem := self._pair_problem(security):
+                raise ConfigurationRefused(context.instance, problem)
+
+    def probes(self, context: RenderContext) -> tuple[Probe, ...]:
+        async def linearizable_read() -> None:
+            await asyncio.to_thread(self._read_once)
+
+        return (Probe("etcd-read", linearizable_read, deadline=Seconds(5.0), every=Seconds(5.0)),)
+
+    def _read_once(self) -> None:
+        """A read that a quorum confirms, over TLS with the node's own certificate."""
+        try:
+            with EtcdStore([self._client_url], Keys.read(self._pki), deadline=PROBE_DEADLINE) as store:
+                store.get("/posthouse/probe")
+        except StoreUnavailable as error:
+            raise ProbeFailed("etcd-read", str(error)) from error
+
+    def _pair_problem(self, security: TransportSecurity) -> str | None:
+        """Why etcd could not use this key pair, or None. The files may be links: what counts is their target."""
+        certificate_file = security.cert_file
+        pair = PairSlot(certificate_file.parent, certificate_file.stem).read()
+        if pair is None or not security.trusted_ca_file.exists():
+            return f"{certificate_file}: no such key pair, or no {security.trusted_ca_file}"
+        leaf = pair.leaf()
+        key = serialization.load_pem_private_key(pair.key, password=None)
+        if key.public_key() != leaf.public_key():
+            return f"{security.key_file} does not belong to {certificate_file}"
+        if not issued_by(leaf, _certificate(security.trusted_ca_file)):
+            return f"{certificate_file} was not issued by {security.trusted_ca_file}"
+        if STORE_NAME not in names_of(leaf):
+            return f"{certificate_file} does not carry the name {STORE_NAME}"
+        about = security.key_file.stat()
+        if about.st_gid != self._group_id(USER) or not about.st_mode & 0o040:
+            return f"{security.key_file} cannot be read by the group {USER}"
+        return None
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())

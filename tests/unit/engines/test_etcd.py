@@ -1,0 +1,118 @@
+"""etcd's configuration: what is rendered, and what the check finds before etcd would."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from appliance.cluster.model import Node, Role, ServiceGroup
+from appliance.cluster.names import LOCAL_GROUP, EngineName, InstanceId, NodeName
+from appliance.engines.base import Change, ConfigurationRefused, RenderContext
+from appliance.engines.etcd import Etcd
+from appliance.node_file import STORE_NAME
+from appliance.pki.authority import Authority, Pair, Profile
+from appliance.pki.pairs import PairSlot
+from appliance.pki.upkeep import LOOPBACK
+
+AUTHORITY = Authority.create("test.example.com")
+GOOD = AUTHORITY.issue(Profile.NODE, "n1", ["localhost", STORE_NAME], LOOPBACK)
+NODE = AUTHORITY.issue(Profile.NODE, "n1", ["localhost"], LOOPBACK)
+FOREIGN = Authority.create("test.example.com").issue(Profile.NODE, "n1", [STORE_NAME])
+
+
+def context() -> RenderContext:
+    return RenderContext(
+        InstanceId(EngineName("etcd"), LOCAL_GROUP),
+        ServiceGroup(name=LOCAL_GROUP),
+        Node(name=NodeName("n1"), roles=frozenset({Role.CONTROL})),
+        "n1.example.com",
+        {},
+    )
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Path:
+    folder = tmp_path / "pki"
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(AUTHORITY.pair().certificate)
+    return folder
+
+
+def own_group(_: str) -> int:
+    return os.getgid()
+
+
+def install(pki: Path, pair: Pair, key_mode: int = 0o640) -> None:
+    slot = PairSlot(pki, "etcd")
+    slot.write(pair, lambda _: os.getgid())
+    slot.key_path.chmod(key_mode)
+
+
+def written(pki: Path, folder: Path, change: Callable[[str], str] = str) -> Etcd:
+    engine = Etcd(pki, group_id=own_group)
+    (folder / "etcd.yml").write_text(change(engine.render(context())["etcd.yml"].text))
+    return engine
+
+
+def test_the_member_listens_on_loopback_and_asks_everybody_for_a_certificate() -> None:
+    file = Etcd().render(context())["etcd.yml"]
+    data = yaml.safe_load(file.text)
+    assert file.change is Change.RESTART
+    assert data["name"] == "n1"
+    assert data["data-dir"] == "/var/lib/posthouse/local/etcd"
+    assert data["listen-client-urls"] == "https://127.0.0.1:2379"
+    assert data["initial-cluster"] == "n1=https://127.0.0.1:2380"
+    for section in ("client-transport-security", "peer-transport-security"):
+        assert data[section] == {
+            "cert-file": "/etc/posthouse/pki/etcd.crt",
+            "key-file": "/etc/posthouse/pki/etcd.key",
+            "trusted-ca-file": "/etc/posthouse/pki/ca.crt",
+            "client-cert-auth": True,
+        }
+
+
+def test_a_good_configuration_passes(pki: Path, tmp_path: Path) -> None:
+    install(pki, GOOD)
+    written(pki, tmp_path).check(context(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        pytest.param(lambda text: text + "\nsnapshot-cuont: 5\n", "snapshot-cuont", id="a-name-etcd-would-ignore"),
+        pytest.param(lambda text: text.replace("https:", "http:"), "https", id="no-tls"),
+        pytest.param(lambda text: text.replace("client-cert-auth: true", "client-cert-auth: false"), "auth", id="open"),
+        pytest.param(lambda _: "a: [", "", id="no-yaml"),
+        pytest.param(lambda text: text.replace("etcd.key", "etcd2.key").replace("etcd.crt", "etcd2.crt"), "etcd2",
+                     id="no-such-pair"),
+    ],
+)  # fmt: skip
+def test_a_broken_configuration_is_refused(pki: Path, tmp_path: Path, change: Callable[[str], str], word: str) -> None:
+    install(pki, GOOD)
+    engine = written(pki, tmp_path, change)
+    with pytest.raises(ConfigurationRefused) as caught:
+        engine.check(context(), tmp_path)
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pair", "mode", "word"),
+    [
+        pytest.param(Pair(GOOD.certificate, NODE.key), 0o640, "does not belong", id="key-of-another"),
+        pytest.param(FOREIGN, 0o640, "not issued by", id="another-authority"),
+        pytest.param(NODE, 0o640, STORE_NAME, id="a-node-s-certificate"),
+        pytest.param(GOOD, 0o600, "cannot be read", id="unreadable"),
+    ],
+)
+def test_a_key_pair_that_etcd_could_not_use_is_refused(
+    pki: Path, tmp_path: Path, pair: Pair, mode: int, word: str
+) -> None:
+    install(pki, pair, mode)
+    engine = written(pki, tmp_path)
+    with pytest.raises(ConfigurationRefused) as caught:
+        engine.check(context(), tmp_path)
+    assert word in str(caught.value)
