@@ -39,13 +39,14 @@ def set_frozen(machine: str, *, frozen: bool) -> None:
 
 def _freezer(machine: str, *, frozen: bool) -> tuple[Path, str, Path, str]:
     """The file to write, what to write, the file that reports, and the line in it that says it is done."""
-    for folder in folders(machine):
-        v1, v2 = folder / "freezer.state", folder / "cgroup.freeze"
-        if v1.exists():
+    existing = folders(machine)
+    for folder in existing:
+        if (folder / "cgroup.freeze").exists():
+            return folder / "cgroup.freeze", str(int(frozen)), folder / "cgroup.events", f"frozen {int(frozen)}"
+    for folder in existing:
+        if (folder / "freezer.state").exists():
             state = "FROZEN" if frozen else "THAWED"
-            return v1, state, v1, state
-        if v2.exists() and not (_ROOT / "freezer").is_dir():
-            return v2, str(int(frozen)), folder / "cgroup.events", f"frozen {int(frozen)}"
+            return folder / "freezer.state", state, folder / "freezer.state", state
     raise LookupError(f"no freezer cgroup of {machine}")
 
 

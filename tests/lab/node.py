@@ -12,6 +12,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -217,7 +218,9 @@ class Node:
         for process in (init, supervisor if init is None else None):
             if process:
                 process.signal(signal.SIGKILL)
-        self.thaw()
+        # a process that cgroup v1 has frozen dies only when it is thawed; the group may be gone meanwhile
+        with suppress(LookupError, OSError):
+            self.thaw()
         self._wait_ended(15.0)
 
     def shutdown(self, *, timeout: float = 60.0) -> None:
