@@ -1,0 +1,171 @@
+"""`posthouse settings` against a real store: what a person types, what agents get, what writers at once may do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from appliance import paths
+from appliance.cli import settings as command
+from appliance.cluster import keys
+from appliance.cluster.names import GroupName, NodeName
+from appliance.coordination.etcd import EtcdStore
+from appliance.errors import BadInput, NotFound, PosthouseError
+from appliance.settings.layers import EffectiveSettings, Owner, engine_settings
+from appliance.settings.parameter import Scope
+from appliance.settings.service import ChangedMeanwhile, SettingsService
+from tests.integration.etcd_server import EtcdServer, make_keys, wait_until_ready
+
+pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="needs Debian's etcd-server")
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    pki = tmp_path_factory.mktemp("pki")
+    make_keys(pki)
+    made = EtcdServer(tmp_path_factory.mktemp("data"), pki)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def store(server: EtcdServer) -> Iterator[EtcdStore]:
+    with server.store() as opened:
+        assert isinstance(opened, EtcdStore)
+        wait_until_ready(opened)
+        for record in opened.list(keys.PREFIX)[0]:
+            opened.delete(record.key)
+        opened.put(keys.node(NodeName("n1")), "{}")
+        opened.put(keys.group(GroupName("mail")), "{}")
+        yield opened
+
+
+@pytest.fixture
+def run(server: EtcdServer, store: EtcdStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run `posthouse settings …`; an expected error is raised, anything else fails the test."""
+    monkeypatch.setattr(command, "connect", server.store)
+    monkeypatch.setattr(paths, "VOLUMES", tmp_path)
+    monkeypatch.setenv("POSTHOUSE_LANG", "en")
+
+    def invoke(*arguments: str) -> str:
+        result = CliRunner().invoke(command.settings, arguments, standalone_mode=False)
+        if result.exception is not None:
+            raise result.exception
+        return result.output
+
+    return invoke
+
+
+def agents_view(store: EtcdStore) -> EffectiveSettings:
+    return engine_settings(store.list(keys.SETTINGS)[0], NodeName("n1"), GroupName("mail"))
+
+
+def test_what_a_person_sets_is_what_the_agent_gets(run: Run, store: EtcdStore) -> None:
+    said = run("set", "smtp.message_size_limit", "25M")
+    assert said.startswith("smtp.message_size_limit is now 25M for: system.")
+    assert agents_view(store)["smtp.message_size_limit"] == 25 * 2**20
+    run("set", "smtp.message_size_limit", "30M", "--group", "mail")
+    assert agents_view(store)["smtp.message_size_limit"] == 30 * 2**20
+    assert "In effect now: 25M (system)" in run("reset", "smtp.message_size_limit", "--group", "mail")
+    assert agents_view(store)["smtp.message_size_limit"] == 25 * 2**20
+
+
+def test_show_tells_meaning_bounds_and_the_value_of_each_layer(run: Run) -> None:
+    run("set", "imap.process_limit", "300")
+    run("set", "imap.process_limit", "400", "--node", "n1")
+    shown = run("show", "imap.process_limit", "--node", "n1", "--group", "mail")
+    for part in ("IMAP sessions", "1..100000", "1024 processes", "300 processes", "group mail", "not set"):
+        assert part in shown
+    assert "400 processes (node n1)" in shown
+    data = json.loads(run("show", "imap.process_limit", "--node", "n1", "--json"))
+    assert (data["value"], data["default"], data["origin"]) == (400, 1024, {"scope": "node", "name": "n1"})
+
+
+def test_list_shows_a_section_or_only_what_was_changed(run: Run) -> None:
+    assert len(json.loads(run("list", "--json"))) > 40
+    names = {row["name"].partition(".")[0] for row in json.loads(run("list", "--section", "tls", "--json"))}
+    assert names == {"tls"}
+    assert "Nothing to show." in run("list", "--changed")
+    run("set", "tls.minimum_protocol", "tlsv1.3")
+    changed = run("list", "--changed")
+    assert "tls.minimum_protocol" in changed
+    assert "TLSv1.3" in changed
+    assert "smtp." not in changed
+    scopes = json.loads(run("list", "--scope", "mailbox", "--json"))
+    assert "mailbox.quota" in {row["name"] for row in scopes}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "key"),
+    [
+        (("set", "smtp.message_size_limit", "1K"), BadInput, "setting-too-small"),
+        (("set", "smtp.message_size_limit", "-5"), BadInput, "setting-not-size"),
+        (("set", "smtp.mynetworks", "0.0.0.1/0"), BadInput, "setting-not-network"),
+        (("set", "mailbox.quota", "1G", "--group", "mail"), BadInput, "setting-wrong-scope"),
+        (("set", "smtp.queue_lifetime", "1d"), BadInput, "settings-bounces-outlive-mail"),
+        (("set", "smtp.process_limit", "60", "--node", "n1", "--group", "mail"), BadInput, "setting-one-owner"),
+        (("set", "smtp.process_limit", "60", "--node", "n7"), NotFound, "setting-no-owner"),
+        (("set", "smtp.procss_limit", "60"), NotFound, "setting-unknown-nearest"),
+        (("show", "nonsense"), NotFound, "setting-unknown"),
+        (("list", "--section", "sntp"), BadInput, "setting-unknown-section"),
+        (("list", "--node", "n1", "--domain", "example.com"), BadInput, "setting-mixed-owners"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    run: Run, store: EtcdStore, arguments: tuple[str, ...], error: type[PosthouseError], key: str
+) -> None:
+    with pytest.raises(error) as refused:
+        run(*arguments)
+    assert refused.value.key == key
+    assert refused.value.exit_code in {2, 3}
+    assert store.list(keys.SETTINGS)[0] == []
+
+
+def test_a_size_limit_above_the_volumes_free_space_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mail").mkdir()
+    free = shutil.disk_usage(tmp_path).free
+    if free > 3 * 2**30:
+        run("set", "smtp.message_size_limit", "2G")
+    else:
+        with pytest.raises(BadInput) as refused:
+            run("set", "smtp.message_size_limit", "2G")
+        assert refused.value.key == "setting-above-free-space"
+
+
+def test_a_broken_value_in_the_store_is_passed_over_and_shown_as_a_warning(run: Run, store: EtcdStore) -> None:
+    store.put(keys.setting("group", "mail", "smtp.recipient_limit"), "lots")
+    assert agents_view(store)["smtp.recipient_limit"] == 1000
+    shown = run("show", "smtp.recipient_limit", "--group", "mail")
+    assert "lots" in shown
+    assert "Warning: group/mail: smtp.recipient_limit: the stored value is not JSON" in shown
+    run("set", "smtp.recipient_limit", "500", "--group", "mail")
+    assert agents_view(store)["smtp.recipient_limit"] == 500
+
+
+def test_writers_at_once_never_break_a_rule_between_parameters(server: EtcdServer, store: EtcdStore) -> None:
+    """Each writer alone would be right; together they would leave bounces that outlive mail."""
+
+    def write(number: int) -> None:
+        name = ("smtp.queue_lifetime", "smtp.bounce_lifetime")[number % 2]
+        with server.store() as own:
+            try:
+                SettingsService(own).set(name, f"{1 + number * 7 % 10}d")
+            except (BadInput, ChangedMeanwhile):
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert agents_view(store).broken == ()
+
+
+def test_the_pseudo_group_of_every_node_can_be_set(store: EtcdStore) -> None:
+    assert SettingsService(store).set("smtp.process_limit", "70", Owner(Scope.GROUP, "local")).changed
