@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from click.testing import CliRunner
@@ -14,12 +15,14 @@ from click.testing import CliRunner
 from appliance import paths
 from appliance.cli import settings as command
 from appliance.cluster import keys
-from appliance.cluster.names import GroupName, NodeName
+from appliance.cluster.names import GroupName, NodeName, Seconds
+from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
+from appliance.coordination.store import Delete, Guard, Outcome, Put
 from appliance.errors import BadInput, NotFound, PosthouseError
 from appliance.settings.layers import EffectiveSettings, Owner, engine_settings
 from appliance.settings.parameter import Scope
-from appliance.settings.service import ChangedMeanwhile, SettingsService
+from appliance.settings.service import SettingsService
 from tests.integration.etcd_server import EtcdServer, make_keys, wait_until_ready
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="needs Debian's etcd-server")
@@ -151,19 +154,38 @@ def test_a_broken_value_in_the_store_is_passed_over_and_shown_as_a_warning(run: 
     assert agents_view(store)["smtp.recipient_limit"] == 500
 
 
+class _MeetingStore(EtcdStore):
+    """Waits before its first transaction until the other writer has read and checked as well."""
+
+    meeting: Barrier | None = None
+
+    def transact(
+        self, guards: Sequence[Guard], changes: Sequence[Put | Delete], *, deadline: Seconds | None = None
+    ) -> Outcome:
+        meeting, self.meeting = self.meeting, None
+        if meeting is not None:
+            meeting.wait(10)
+        return super().transact(guards, changes, deadline=deadline)
+
+
 def test_writers_at_once_never_break_a_rule_between_parameters(server: EtcdServer, store: EtcdStore) -> None:
-    """Each writer alone would be right; together they would leave bounces that outlive mail."""
+    """Each change alone would be right; together they would leave failure notices that outlive mail."""
+    SettingsService(store).set("smtp.queue_lifetime", "10d")
+    meeting = Barrier(2)
 
-    def write(number: int) -> None:
-        name = ("smtp.queue_lifetime", "smtp.bounce_lifetime")[number % 2]
-        with server.store() as own:
+    def write(name: str, value: str) -> str:
+        with _MeetingStore([server.endpoint], Keys.read(server.pki)) as own:
+            assert isinstance(own, _MeetingStore)
+            own.meeting = meeting
             try:
-                SettingsService(own).set(name, f"{1 + number * 7 % 10}d")
-            except (BadInput, ChangedMeanwhile):
-                return
+                SettingsService(own).set(name, value)
+            except BadInput as refused:
+                return refused.key
+            return "done"
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(40)))
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = sorted(pool.map(write, ("smtp.queue_lifetime", "smtp.bounce_lifetime"), ("6d", "9d")))
+    assert outcomes == ["done", "settings-bounces-outlive-mail"]
     assert agents_view(store).broken == ()
 
 
