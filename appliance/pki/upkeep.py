@@ -134,3 +134,15 @@ def issue(want: Wanted, authority: Authority, now: datetime) -> None:
     """Issue one certificate and put it in force."""
     want.slot.write(authority.issue(want.profile, want.common_name, want.names, want.addresses, now))
     log.info("issued the %s certificate for %s", want.slot.name, ", ".join(want.names))
+
+
+def issue_mail(node: NodeFile, folder: Path | None = None) -> None:
+    """Issue a new certificate for mail, in place of whatever is in force (also an operator's own).
+
+    Raises PosthouseError on a node that does not keep the authority's key.
+    """
+    authority = load_authority(folder)
+    if authority is None:
+        raise PosthouseError("tls-authority-key-missing", path=str(authority_paths(folder or paths.PKI)[1]))
+    want = next(each for each in wanted(node, (), folder) if each.profile is Profile.MAIL)
+    issue(want, authority, datetime.now(UTC))
