@@ -115,6 +115,11 @@ def _inodes(each: FileSystem) -> str | None:
     return None if usage is None else _share(usage.inodes - usage.inodes_free, usage.inodes)
 
 
+def _options(each: FileSystem) -> str:
+    """The mount options without an overlay's folders, which would fill the screen."""
+    return ",".join(part for part in each.options.split(",") if "dir=" not in part)
+
+
 _DISKS = (
     Column("node-column-folder", lambda each: each.folder),
     Column("node-column-device", lambda each: each.device),
@@ -123,7 +128,7 @@ _DISKS = (
     Column("node-column-available", lambda each: each.usage and about_size(each.usage.available), right=True),
     Column("node-column-used", _space, right=True),
     Column("node-column-inodes", _inodes, right=True),
-    Column("node-column-options", lambda each: each.options if each.usage else translate("node-no-answer")),
+    Column("node-column-options", lambda each: _options(each) if each.usage else translate("node-no-answer")),
 )
 _INTERFACES = (
     Column("node-column-interface", lambda each: each.name),

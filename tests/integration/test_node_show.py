@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 from appliance.cli.node import node
 from appliance.i18n import LANGUAGES
-
-SYSTEMD_RUNS = Path("/run/systemd/system").exists()
+from tests.lab import Node
 
 
 def show(*arguments: str, lang: str = "en") -> str:
@@ -47,8 +46,20 @@ def test_the_screen_speaks_every_language(lang: str) -> None:
     assert {"en": "Uptime", "zh-CN": "运行时长", "zh-TW": "運作時間", "ja": "稼働時間"}[lang] in screen
 
 
-@pytest.mark.skipif(not SYSTEMD_RUNS, reason="needs a running systemd")
-def test_timers_and_state_come_from_systemd() -> None:
-    facts = json.loads(show("--json"))
-    assert facts["boot"]["state"] in {"running", "degraded", "starting", "initializing", "maintenance"}
-    assert facts["timers"]
+def test_a_booted_node_tells_its_timers_boots_and_time_service(fresh_node: Node) -> None:
+    facts = json.loads(fresh_node.run("/opt/posthouse/bin/posthouse", "node", "show", "--json").stdout)
+    assert facts["system"]["host_name"] == fresh_node.hostname
+    assert facts["machine"]["virtualisation"] == "systemd-nspawn"
+    assert facts["boot"]["state"] in {"running", "degraded"}
+    assert facts["boot"]["earlier"][-1]["index"] == 0
+    assert facts["boot"]["earlier"][-1]["boot_id"] == facts["boot"]["boot_id"]
+    assert "systemd-tmpfiles-clean.timer" in {timer["timer"] for timer in facts["timers"]}
+    assert facts["clock"]["service"] == "chrony"
+    assert fresh_node.address in {each.partition("/")[0] for eth in facts["interfaces"] for each in eth["addresses"]}
+
+
+def test_a_failed_unit_of_a_booted_node_is_named(fresh_node: Node) -> None:
+    fresh_node.run("systemd-run", "--unit=doomed", "--wait", "false", check=False)
+    facts = json.loads(fresh_node.run("/opt/posthouse/bin/posthouse", "node", "show", "--json").stdout)
+    assert facts["boot"]["failed_units"][0]["unit"] == "doomed.service"
+    assert facts["boot"]["state"] == "degraded"

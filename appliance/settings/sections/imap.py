@@ -8,7 +8,7 @@ from appliance.settings.parameter import ENGINE, Apply, Check, Parameter
 PARAMETERS = (
     Parameter("imap.enabled", Boolean(), True, scopes=ENGINE, apply=Apply.RESTART),
     Parameter("imap.process_limit", Integer(1, 100_000), 1024, unit="unit-processes", scopes=ENGINE),
-    Parameter("imap.login_process_limit", Integer(1, 10_000), 100, unit="unit-processes", scopes=ENGINE),
+    Parameter("imap.login_process_limit", Integer(2, 10_000), 100, unit="unit-processes", scopes=ENGINE),
     # Dovecot gives 1 (no reuse); starting a process for each login costs five times the login itself.
     Parameter("imap.process_reuse", Integer(1, 10_000), 200, unit="unit-sessions", scopes=ENGINE),
     # Dovecot gives 10; one person with a telephone and two computers holds more.
