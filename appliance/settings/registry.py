@@ -39,7 +39,7 @@ def parameter(name: str) -> Parameter:
     """Return the parameter called `name`; raise NotFound, with the nearest name, when there is none."""
     found = PARAMETERS.get(name)
     if found is None:
-        nearest = get_close_matches(name, PARAMETERS, n=1, cutoff=0.5)
+        nearest = get_close_matches(name, PARAMETERS, n=1, cutoff=0.6)
         if nearest:
             raise NotFound("setting-unknown-nearest", name=name, nearest=nearest[0])
         raise NotFound("setting-unknown", name=name)
