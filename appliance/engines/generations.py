@@ -195,7 +195,7 @@ def apply(engine: Engine, context: RenderContext, generations: Generations) -> C
         except subprocess.TimeoutExpired as error:
             raise ConfigurationRefused(context.instance, str(error)) from error
     generations.commit(new)
-    return engine.change(old or {}, new)
+    return Change.RESTART if old is None else engine.change(old, new)
 
 
 def _moved(rendered: Rendered, config: Path, folder: Path) -> Rendered:

@@ -15,6 +15,7 @@ from appliance.node_file import NodeFile
 from nodeagent.agent.agent import Agent
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
+from nodeagent.agent.tasks import tasks
 from nodeagent.resources.notify import notify
 from nodeagent.resources.units import Units
 
@@ -28,7 +29,7 @@ async def serve(identity: NodeFile) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     units = Units()
-    housekeeping = Housekeeping(identity)
+    housekeeping = Housekeeping(tasks(identity, purge_deleted))
     agent = Agent(identity, units, housekeeping)
 
     def open_store() -> Store:
@@ -39,7 +40,6 @@ async def serve(identity: NodeFile) -> None:
 
     follower = StoreFollower(identity.name, open_store, changed)
     follower.start()
-    housekeeping.start()
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
@@ -48,7 +48,7 @@ async def serve(identity: NodeFile) -> None:
         notify("STOPPING=1")
         petting.cancel()
         follower.end()
-        housekeeping.end()
+        await housekeeping.close()
         await units.close()
 
 
@@ -57,6 +57,10 @@ async def _pet() -> None:
     while True:
         notify("WATCHDOG=1")
         await asyncio.sleep(WATCHDOG_EVERY)
+
+
+def purge_deleted() -> int:
+    return 0
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from appliance import paths
 from appliance.cluster.names import MAIL_GROUP, Seconds
 from appliance.cluster.report import Notice
+from appliance.node import clock as node_clock
 from appliance.node_file import NodeFile
 from appliance.pki import upkeep
 from nodeagent.agent.housekeeping import Task
-from nodeagent.resources.clock_state import is_synchronised, time_service
 
 log = logging.getLogger("posthouse.agent")
 
@@ -27,9 +27,10 @@ def tasks(identity: NodeFile, purge: Callable[[], int]) -> tuple[Task, ...]:
         return ()
 
     async def clock() -> tuple[Notice, ...]:
-        if await time_service() is None:
+        found = await asyncio.to_thread(node_clock.read)
+        if found.service is None:
             return (Notice(key="time-service-missing"),)
-        return () if is_synchronised() else (Notice(key="time-not-synchronised"),)
+        return (Notice(key="time-not-synchronised"),) if found.synchronised is False else ()
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
         if paths.owned_marker(MAIL_GROUP).exists():
