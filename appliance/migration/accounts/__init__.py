@@ -1,0 +1,1 @@
+"""Accounts of a foreign system: read (table, entries), understood (record, hashes), brought in (importer), reported."""
