@@ -24,6 +24,7 @@ DOMAINS: Final = f"ou=domains,{SUFFIX}"
 DELETED: Final = f"ou=deleted,{SUFFIX}"
 #: Deleted mailboxes whose mail is being removed; there is no way back.
 PURGING: Final = f"ou=purging,{SUFFIX}"
+CONTAINERS: Final = (DOMAINS, DELETED, PURGING)
 
 SLAPD: Final = InstanceId(EngineName("slapd"), LOCAL_GROUP)
 SOCKET: Final = paths.run(SLAPD) / "ldapi"

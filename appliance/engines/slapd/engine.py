@@ -1,0 +1,138 @@
+"""OpenLDAP's slapd: the directory replica of a node.
+
+Rendered as slapd.conf (slapd.conf(5), slapd-mdb(5), slapd.access(5)) and checked
+with slaptest. Who may read what is decided by the peer's uid, which the kernel
+tells slapd over the ldapi socket (SASL EXTERNAL, RFC 4422 appendix A).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from appliance import durable_files
+from appliance.cluster.names import EngineName, Seconds
+from appliance.directory import schema
+from appliance.engines.base import (
+    Change,
+    ConfigurationRefused,
+    Directory,
+    Engine,
+    Facts,
+    Probe,
+    RenderContext,
+    Rendered,
+    RenderedFile,
+)
+from appliance.engines.slapd import probe, seed
+from appliance.engines.templates import render
+
+USER: Final = "openldap"
+MANAGER: Final = f"cn=manager,{schema.SUFFIX}"
+DOVECOT: Final = f"cn=dovecot,{schema.SUFFIX}"
+POSTFIX: Final = f"cn=postfix,{schema.SUFFIX}"
+#: Which accounts stand for which identity in slapd's access rules. An account that a node lacks is left out.
+IDENTITIES: Final = (
+    (MANAGER, ("root", "posthouse")),
+    (DOVECOT, ("dovecot", "dovenull")),
+    (POSTFIX, ("postfix",)),
+)
+INDEXES: Final = (
+    ("objectClass", "eq"),
+    ("entryUUID,entryCSN", "eq"),
+    (schema.MAIL, "eq,sub"),
+    (schema.DISPLAY_NAME, "sub"),
+    (f"{schema.ASSOCIATED_DOMAIN},{schema.DOMAIN_NAME}", "eq,sub"),
+    (f"{schema.LOGIN},{schema.TARGET},{schema.ALIASED_DOMAIN}", "eq"),
+    (f"{schema.ID},{schema.GROUP}", "eq"),
+    (f"{schema.STATUS},{schema.REFUSE_MAIL},{schema.DELETED_AT}", "eq"),
+)
+_CHECK_DEADLINE: Final = 30.0
+
+UserId = Callable[[str], int]
+
+
+class Slapd(Engine):
+    """The engine. `user_id` gives the uid of an account and raises KeyError when there is none."""
+
+    facts = Facts(
+        name=EngineName("slapd"),
+        packages=("slapd", "ldap-utils"),
+        default_units=("slapd.service",),
+        settings=("directory.max_size", "directory.threads"),
+    )
+
+    def __init__(self, user_id: UserId = durable_files.user_id) -> None:
+        self._user_id = user_id
+
+    def directories(self, context: RenderContext) -> tuple[Directory, ...]:
+        return (
+            Directory(context.run.parent),
+            Directory(context.run, USER, USER, 0o755),
+            Directory(context.volume),
+            Directory(context.volume / "slapd", USER, USER, 0o700),
+        )
+
+    def render(self, context: RenderContext) -> Rendered:
+        text = render(
+            Path(__file__).parent,
+            "slapd.conf.j2",
+            config=context.config,
+            run=context.run,
+            database=context.volume / "slapd",
+            threads=context.settings["directory.threads"],
+            max_size=context.settings["directory.max_size"],
+            identities=tuple(self._identities()),
+            indexes=INDEXES,
+            suffix=schema.SUFFIX,
+            domains=schema.DOMAINS,
+            routing=",".join(schema.ROUTING_ATTRIBUTES),
+            manager=MANAGER,
+            dovecot=DOVECOT,
+            postfix=POSTFIX,
+        )
+        # slapd reads its configuration once.
+        return {
+            "slapd.conf": RenderedFile(text, change=Change.RESTART),
+            "posthouse.schema": RenderedFile(schema.SCHEMA_FILE.read_text(encoding="ascii"), change=Change.RESTART),
+        }
+
+    def check(self, context: RenderContext, folder: Path) -> None:
+        result = subprocess.run(
+            ["slaptest", "-u", "-Q", "-f", str(folder / "slapd.conf")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CHECK_DEADLINE,
+            check=False,
+        )
+        if result.returncode != 0:
+            raise ConfigurationRefused(context.instance, result.stderr.strip())
+
+    def prepare(self, context: RenderContext) -> None:
+        seed.prepare(context.config / "slapd.conf", context.volume / "slapd", USER)
+
+    def probes(self, context: RenderContext) -> tuple[Probe, ...]:
+        async def ldap_search() -> None:
+            await asyncio.to_thread(probe.search_base, context.run / "ldapi", schema.DOMAINS)
+
+        return (Probe(probe.NAME, ldap_search, deadline=Seconds(5.0), every=Seconds(5.0)),)
+
+    def _identities(self) -> list[tuple[str, str]]:
+        """(pattern of uids, identity) of those accounts that the node has."""
+        known: list[tuple[str, str]] = []
+        for name, accounts in IDENTITIES:
+            uids = [str(uid) for account in accounts if (uid := self._uid(account)) is not None]
+            if uids:
+                known.append((f"({'|'.join(uids)})", name))
+        return known
+
+    def _uid(self, account: str) -> int | None:
+        try:
+            return self._user_id(account)
+        except KeyError:
+            return None
