@@ -19,7 +19,7 @@ from functools import partial
 
 from tests.demo import clients
 from tests.demo.clients import Account
-from tests.demo.state import CA_FILE, FOLDER, State, shown
+from tests.demo.state import CA_FILE, FOLDER, NAME, State, shown
 from tests.lab import Lab, LabError, Node, wait_until
 from tests.lab.appliance import NotHealthy, copy_ca, create_domain, create_mailbox, initialise
 from tests.lab.forward import Forward
@@ -27,7 +27,6 @@ from tests.lab.host import Process
 
 Reader = Callable[[int, ssl.SSLContext, Account], list[EmailMessage]]
 
-LAB = "demo"
 DOMAIN = "example.test"
 #: port of the node -> the wanted one on 127.0.0.1
 PORTS = {25: 2525, 587: 5870, 465: 4650, 143: 1430, 993: 9930, 110: 1100, 995: 9950, 4190: 4190}
@@ -55,7 +54,7 @@ def step(title: str) -> Iterator[None]:
 def running() -> Lab | None:
     """The demo's lab, if it runs."""
     with suppress(LabError):
-        lab = Lab.attach(LAB)
+        lab = Lab.attach(NAME)
         return lab if lab.owner.alive else None
     return None
 
@@ -111,7 +110,7 @@ def tell(state: State) -> None:
     for account in state.accounts:
         print(f"  {account.address:<24} password {account.password}")
     print(f"Certificate authority to trust: {shown(CA_FILE)}")
-    print("A shell inside: ./run lab shell demo/mail1    Stop: ./run demo stop")
+    print(f"A shell inside: ./run lab shell {NAME}/mail1    Stop: ./run demo stop")
 
 
 def start() -> None:
@@ -123,7 +122,7 @@ def start() -> None:
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     print("Posthouse demo")
-    lab = Lab.create(LAB)
+    lab = Lab.create(NAME)
     node = None
     try:
         node = lab.node("mail1")

@@ -1,4 +1,4 @@
-"""What a running demo must remember, for a second `./run demo` and for `./run demo stop`: build/demo/state.json."""
+"""What a running demo must remember for the commands that follow: build/demos/NAME/state.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from tests.demo.clients import Account
 from tests.lab.host import BUILD
 
-FOLDER = BUILD / "demo"
+#: Which demo: its lab's name and its folder. Another name lets a second one run beside it.
+NAME = os.environ.get("POSTHOUSE_DEMO", "demo")
+FOLDER = BUILD / "demos" / NAME
 FILE = FOLDER / "state.json"
 CA_FILE = FOLDER / "ca.crt"
 
