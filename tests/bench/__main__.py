@@ -1,0 +1,45 @@
+"""`python -m tests.bench NAME`: measure, print, write build/bench/NAME.json."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from tests.bench.figures import as_json
+from tests.bench.report import Report
+from tests.lab.host import BUILD, LabError
+
+NAMES = ("mailflow", "imap", "login", "directory", "rest")
+#: Fewer rounds are a look, not a measurement: their figures go to NAME-quick.json.
+FULL = 7
+
+
+def main() -> int:
+    """Return the exit status: 0 when it was measured, whatever came out."""
+    parser = argparse.ArgumentParser(prog="./run bench", description="Measure Posthouse against the bare engines.")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--rounds", type=int, default=FULL, help=f"interleaved rounds (default {FULL})")
+    given = parser.parse_args()
+    if given.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    measure: Callable[[int], Report] = import_module(f"tests.bench.{given.name}").measure
+    try:
+        report = measure(given.rounds)
+    except LabError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(f"\n{report}")
+    folder = BUILD / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{given.name}{'' if given.rounds >= FULL else '-quick'}.json"
+    target.write_text(as_json(report.figures), encoding="utf-8")
+    print(f"Written: {target.relative_to(BUILD.parent)}")
+    if given.rounds < FULL:
+        print(f"Only {given.rounds} rounds: a look, not a measurement.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
