@@ -1,0 +1,77 @@
+"""Health probes of Dovecot: a real login by IMAP and POP3, the greetings of LMTP and ManageSieve.
+
+RFC 3501, RFC 1939, RFC 2033, RFC 5804. The probe account is dovecot/probe_account.py's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.engines import topology
+from appliance.engines.base import Probe, RenderContext
+from appliance.engines.dovecot.probe_account import USER, probe_password
+from appliance.engines.probing import MOST_LINES, Endpoint, dialogue
+
+
+def dovecot_probes(context: RenderContext, secret: Path) -> tuple[Probe, ...]:
+    """A probe for each protocol that is on."""
+    host = topology.probe_address(context.group)
+
+    async def imap() -> None:
+        await imap_login(Endpoint(host, topology.IMAPS, tls=True), probe_password(secret))
+
+    async def pop3() -> None:
+        await pop3_login(Endpoint(host, topology.POP3S, tls=True), probe_password(secret))
+
+    async def lmtp() -> None:
+        await lmtp_greeting(Endpoint(path=context.run / "lmtp"))
+
+    async def managesieve() -> None:
+        await managesieve_greeting(Endpoint(host, topology.MANAGESIEVE))
+
+    wanted = (
+        ("imap-login", imap, "imap.enabled"),
+        ("pop3-login", pop3, "pop3.enabled"),
+        ("managesieve", managesieve, "managesieve.enabled"),
+    )
+    return (Probe("lmtp", lmtp), *(Probe(name, run) for name, run, switch in wanted if context.settings[switch]))
+
+
+async def imap_login(endpoint: Endpoint, password: str) -> None:
+    """Log in over TLS, do nothing, log out."""
+    async with dialogue("imap-login", endpoint) as talk:
+        await talk.expect("* OK")
+        await talk.tagged("1", f"LOGIN {USER} {password}")
+        await talk.tagged("2", "NOOP")
+        await talk.tagged("3", "LOGOUT")
+
+
+async def pop3_login(endpoint: Endpoint, password: str) -> None:
+    """Log in over TLS, which opens the mailbox, and log out."""
+    async with dialogue("pop3-login", endpoint) as talk:
+        await talk.expect("+OK")
+        for command in (f"USER {USER}", f"PASS {password}", "QUIT"):
+            await talk.send(command)
+            await talk.expect("+OK")
+
+
+async def lmtp_greeting(endpoint: Endpoint) -> None:
+    """Greet as Postfix does when it delivers."""
+    async with dialogue("lmtp", endpoint) as talk:
+        await talk.reply(220)
+        await talk.send("LHLO posthouse-probe.invalid")
+        await talk.reply(250)
+        await talk.send("QUIT")
+        await talk.reply(221)
+
+
+async def managesieve_greeting(endpoint: Endpoint) -> None:
+    """Read the capabilities, which end with OK, and log out."""
+    async with dialogue("managesieve", endpoint) as talk:
+        for _ in range(MOST_LINES):
+            if (await talk.line()).startswith("OK"):
+                break
+        else:
+            raise talk.failure("no end of the capabilities")
+        await talk.send("LOGOUT")
+        await talk.expect("OK")

@@ -1,0 +1,74 @@
+"""What Postfix's own programs say about a rendered configuration.
+
+`postconf` finds names that nobody uses, tables that do not open and lines of
+master.cf that cannot be read; `postmap` finds bad values of the parameters that all
+programs share; `smtpd -S` finds bad restrictions and values of its own. `postfix
+check` is left out: it looks at the queue and the installed programs, makes and
+chowns folders, and finds no more than these about the configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Final
+
+_DEADLINE: Final = 20.0
+_SMTPD: Final = "/usr/lib/postfix/sbin/smtpd"
+#: Postfix reads main.cf again and again until it is this old (seconds), lest it read half of one.
+_COOL: Final = 10.0
+_SPOOL: Final = re.compile(r"^(queue|data)_directory = .*$", re.MULTILINE)
+
+
+def problems(folder: Path) -> list[str]:
+    """Everything that speaks against the configuration in `folder`; empty when nothing does.
+
+    Runs on a copy with a queue of its own, so that neither the real queue nor its volume is needed.
+    """
+    with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as scratch:
+        trial = Path(scratch)
+        # smtpd looks at its queue as its own user
+        trial.chmod(0o755)
+        for name in ("queue", "data"):
+            (trial / name).mkdir(mode=0o755)
+        main = _SPOOL.sub(lambda match: f"{match[1]}_directory = {trial / match[1]}", (folder / "main.cf").read_text())
+        (trial / "main.cf").write_text(main)
+        cooled = (trial / "main.cf").stat().st_mtime - _COOL
+        os.utime(trial / "main.cf", (cooled, cooled))
+        (trial / "master.cf").write_text((folder / "master.cf").read_text())
+        return (
+            _complaints(["postconf", "-c", scratch])
+            or _complaints(["postmap", "-c", scratch, "-q", "nothing", "static:nothing"])
+            or _smtpd_complaints(trial)
+        )
+
+
+def _complaints(command: list[str]) -> list[str]:
+    result = _run(command, None)
+    said = [line for line in result.stderr.splitlines() if line.strip()]
+    return said or ([f"{command[0]}: exit status {result.returncode}"] if result.returncode else [])
+
+
+def _smtpd_complaints(trial: Path) -> list[str]:
+    """smtpd tells its reasons to syslog only; that it does not greet is what can be seen from here."""
+    result = _run([_SMTPD, "-S"], "QUIT\r\n", MAIL_CONFIG=str(trial))
+    if result.returncode == 0 and result.stdout.startswith("220 "):
+        return []
+    return [result.stderr.strip() or "smtpd does not start with this configuration; the system log has its reason"]
+
+
+def _run(command: list[str], text: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_DEADLINE,
+        env={**os.environ, **environment},
+        check=False,
+    )

@@ -1,0 +1,179 @@
+"""Postfix: SMTP in, submission, the queue, delivery by LMTP to Dovecot and by SMTP to the Internet.
+
+Parameters of Postfix 3.7 (postconf(5), master(5)); ports, sockets and milters are
+those of docs/developers/mail-topology.md.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from appliance import paths
+from appliance.cluster.names import EngineName, InstanceId
+from appliance.directory import schema
+from appliance.directory.addresses import RESERVED
+from appliance.engines import mail_tls, topology
+from appliance.engines.base import (
+    Change,
+    ConfigurationRefused,
+    Directory,
+    Engine,
+    Facts,
+    Probe,
+    RenderContext,
+    Rendered,
+    RenderedFile,
+)
+from appliance.engines.postfix.checker import problems
+from appliance.engines.postfix.maps import MAPS
+from appliance.engines.postfix.probes import postfix_probes
+from appliance.engines.postfix.spool import SPOOL
+from appliance.engines.templates import render
+
+_FOLDER: Final = Path(__file__).parent
+_DOVECOT: Final = EngineName("dovecot")
+#: The queue manager looks at deferred mail this often, unless the shortest retry interval is shorter.
+_QUEUE_RUN_DELAY: Final = 60
+
+
+class Postfix(Engine):
+    """The engine."""
+
+    facts = Facts(
+        name=EngineName("postfix"),
+        packages=("postfix", "postfix-ldap", "postfix-pcre"),
+        default_units=("postfix.service", "postfix@-.service"),
+        settings=(
+            "smtp.message_size_limit",
+            "smtp.recipient_limit",
+            "smtp.process_limit",
+            "smtp.submission_process_limit",
+            "smtp.outbound_process_limit",
+            "smtp.client_connection_limit",
+            "smtp.destination_concurrency",
+            "smtp.queue_lifetime",
+            "smtp.bounce_lifetime",
+            "smtp.retry_interval_min",
+            "smtp.retry_interval_max",
+            "smtp.hostname",
+            "smtp.banner",
+            "smtp.relay_host",
+            "smtp.mynetworks",
+            "lmtp.concurrency",
+            "auth.allow_plaintext_without_tls",
+            "tls.minimum_protocol",
+            "tls.ciphers",
+        ),
+    )
+
+    def directories(self, context: RenderContext) -> tuple[Directory, ...]:
+        postfix = context.volume / "postfix"
+        return (
+            Directory(context.run.parent),
+            Directory(context.run),
+            Directory(context.volume),
+            Directory(postfix),
+            Directory(postfix / "data", "postfix", "postfix", 0o700),
+            Directory(postfix / "spool"),
+            *(Directory(postfix / "spool" / name, owner, group, mode) for name, owner, group, mode in SPOOL),
+        )
+
+    def render(self, context: RenderContext) -> Rendered:
+        values = _values(context)
+        files = {
+            # inet_interfaces and the parameters of services take effect on a restart of the master only.
+            "main.cf": RenderedFile(render(_FOLDER, "main.cf.j2", **values)),
+            "master.cf": RenderedFile(render(_FOLDER, "master.cf.j2", **values)),
+            "reserved.pcre": RenderedFile(render(_FOLDER, "reserved.pcre.j2", names=_reserved())),
+        }
+        for name, table in MAPS.items():
+            text = render(_FOLDER, "map.cf.j2", map=table, purpose=table.purpose, uri=schema.URI, base=schema.DOMAINS)
+            files[f"{name}.cf"] = RenderedFile(text)
+        return files
+
+    def check(self, context: RenderContext, folder: Path) -> None:
+        found = [problem for problem in (mail_tls.pair_problem(),) if problem] or problems(folder)
+        if found:
+            raise ConfigurationRefused(context.instance, "\n".join(found))
+
+    def change(self, old: Rendered, new: Rendered) -> Change:
+        change = super().change(old, new)
+        if change is Change.RELOAD and _listeners(old) != _listeners(new):
+            return Change.RESTART
+        return change
+
+    def probes(self, context: RenderContext) -> tuple[Probe, ...]:
+        return postfix_probes(context)
+
+
+def _reserved() -> list[str]:
+    """The names as parts of a regular expression."""
+    return [re.escape(name) for name in sorted(RESERVED)]
+
+
+def _listeners(files: Rendered) -> tuple[str, ...]:
+    """The lines that say where Postfix listens; a reload does not follow them."""
+    return tuple(
+        line for line in files["main.cf"].text.splitlines() if line.startswith(("inet_interfaces", "inet_protocols"))
+    )
+
+
+def _values(context: RenderContext) -> dict[str, Any]:
+    """What the templates ask for."""
+    settings = context.settings
+    addresses = context.group.addresses
+    hostname = settings["smtp.hostname"] or context.hostname
+    return {
+        "instance": context.instance,
+        "group": context.group.name,
+        "config": context.config,
+        "volume": context.volume,
+        "dovecot_run": paths.run(InstanceId(_DOVECOT, context.group.name)),
+        "hostname": hostname,
+        "mail_domain": topology.mail_domain(hostname),
+        "interfaces": ", ".join(map(_bracketed, addresses)) or "all",
+        "bind_address": _source(addresses, IPv4Address),
+        "bind_address6": _source(addresses, IPv6Address),
+        "own_networks": ", ".join(["127.0.0.0/8", "[::1]/128", *(_network(str(address)) for address in addresses)]),
+        "networks": ", ".join(map(_network, settings["smtp.mynetworks"])),
+        "banner": settings["smtp.banner"],
+        "reentry": topology.reentry(context.group.name),
+        "message_size_limit": settings["smtp.message_size_limit"],
+        "recipient_limit": settings["smtp.recipient_limit"],
+        "process_limit": settings["smtp.process_limit"],
+        "submission_limit": settings["smtp.submission_process_limit"],
+        "outbound_limit": settings["smtp.outbound_process_limit"],
+        "client_connection_limit": settings["smtp.client_connection_limit"],
+        "destination_concurrency": settings["smtp.destination_concurrency"],
+        "lmtp_concurrency": settings["lmtp.concurrency"],
+        "lmtp_limit": settings["lmtp.concurrency"],
+        "queue_lifetime": settings["smtp.queue_lifetime"],
+        "bounce_lifetime": settings["smtp.bounce_lifetime"],
+        "retry_min": settings["smtp.retry_interval_min"],
+        "retry_max": settings["smtp.retry_interval_max"],
+        "queue_run_delay": min(_QUEUE_RUN_DELAY, settings["smtp.retry_interval_min"]),
+        "relay_host": settings["smtp.relay_host"],
+        "plaintext_allowed": settings["auth.allow_plaintext_without_tls"],
+        "certificate": mail_tls.CERTIFICATE,
+        "key": mail_tls.KEY,
+        "ciphers": mail_tls.cipher_list(settings),
+        "minimum_protocol": settings["tls.minimum_protocol"],
+    }
+
+
+def _bracketed(address: IPv4Address | IPv6Address) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - the version of IP
+
+
+def _network(text: str) -> str:
+    """A network as Postfix writes it: IPv6 in brackets."""
+    network = ip_network(text)
+    return f"[{network.network_address}]/{network.prefixlen}" if network.version == 6 else str(network)  # noqa: PLR2004
+
+
+def _source(addresses: tuple[IPv4Address | IPv6Address, ...], family: type[IPv4Address | IPv6Address]) -> str:
+    """The address that mail to the Internet comes from, where the group has one of this family."""
+    return next((str(address) for address in addresses if isinstance(address, family)), "")

@@ -1,0 +1,78 @@
+"""The questions that Postfix asks the directory (ldap_table(5)), one file each.
+
+Addresses come as people write them: a domain as A-labels or U-labels, a local part
+with an extension. docs/developers/directory.md has the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.directory import schema as s
+
+
+@dataclass(frozen=True)
+class LdapMap:
+    """One table. `%s` in `filter` is the key, `%d` its domain; in `format` capitals are the key's parts.
+
+    `terminal` names an attribute that, where an entry has it, is the result instead of `result`.
+    """
+
+    purpose: str
+    filter: str
+    result: str
+    scope: str = "sub"
+    terminal: str = ""
+    format: str = ""
+
+
+def _named(key: str) -> str:
+    return f"(|({s.ASSOCIATED_DOMAIN}={key})({s.DOMAIN_NAME}={key}))"
+
+
+_DOMAIN_OR_ALIAS: Final = f"(|(objectClass={s.DOMAIN})(objectClass={s.DOMAIN_ALIAS}))"
+_MAILBOX: Final = f"(objectClass={s.MAILBOX})"
+_ALIAS: Final = f"(objectClass={s.ALIAS})({s.STATUS}=active)"
+
+MAPS: Final[Mapping[str, LdapMap]] = {
+    "domains": LdapMap(
+        "Is this domain ours, as domain or as domain alias?",
+        f"(&{_DOMAIN_OR_ALIAS}{_named('%s')})",
+        s.ASSOCIATED_DOMAIN,
+        scope="one",
+    ),
+    "addresses": LdapMap(
+        "Where does mail for this address go: to itself (a mailbox) or to an alias's targets?",
+        f"(&({s.MAIL}=%s)(|{_MAILBOX}(&{_ALIAS})))",
+        s.MAIL,
+        terminal=s.TARGET,
+    ),
+    "rewrites": LdapMap(
+        "The same address in the one domain, as A-labels, that a domain alias or a U-label stands for.",
+        f"(|(&(objectClass={s.DOMAIN_ALIAS}){_named('%d')})(&(objectClass={s.DOMAIN})({s.DOMAIN_NAME}=%d)))",
+        s.ASSOCIATED_DOMAIN,
+        scope="one",
+        terminal=s.ALIASED_DOMAIN,
+        format="%U@%s",
+    ),
+    "known": LdapMap(
+        "The address itself, if somebody gets its mail: a domain alias alone makes no address.",
+        f"(&(|({s.MAIL}=%s)({s.MAIL}=@%d))(|{_MAILBOX}(&{_ALIAS})))",
+        s.MAIL,
+        format="%S",
+    ),
+    "refused": LdapMap(
+        "Does the mailbox or the domain refuse mail?",
+        f"(&({s.REFUSE_MAIL}=TRUE)(|({s.MAIL}=%s)({s.ASSOCIATED_DOMAIN}=%d)))",
+        s.REFUSE_MAIL,
+        format="550 5.2.1 Mailbox disabled",
+    ),
+    "exact": LdapMap(
+        "Is there an alias or a mailbox of exactly this address?",
+        f"(&({s.MAIL}=%s)(|{_MAILBOX}(&{_ALIAS})))",
+        s.MAIL,
+        format="OK",
+    ),
+}

@@ -1,0 +1,49 @@
+"""Ports and addresses of the mail topology that more than one engine must agree on.
+
+The whole table is drawn in docs/developers/mail-topology.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from appliance.cluster.model import ServiceGroup
+from appliance.cluster.names import MAIL_GROUP, GroupName
+
+SMTP: Final = 25
+SUBMISSION: Final = 587
+SUBMISSIONS: Final = 465
+REENTRY: Final = 10025
+IMAP: Final = 143
+IMAPS: Final = 993
+POP3: Final = 110
+POP3S: Final = 995
+MANAGESIEVE: Final = 4190
+
+
+def reentry_host(group: GroupName) -> str:
+    """The loopback address where mail of the group's Sieve scripts comes back in.
+
+    Groups on one node must not share it, or one group's vacation replies would enter another's queue.
+    """
+    if group == MAIL_GROUP:
+        return "127.0.0.1"
+    high, low = hashlib.sha256(group.encode("ascii")).digest()[:2]
+    return f"127.57.{high}.{low or 1}"
+
+
+def reentry(group: GroupName) -> str:
+    """HOST:PORT of the re-entry service."""
+    return f"{reentry_host(group)}:{REENTRY}"
+
+
+def probe_address(group: ServiceGroup) -> str:
+    """Where this node finds the group's listeners."""
+    return str(group.addresses[0]) if group.addresses else "127.0.0.1"
+
+
+def mail_domain(hostname: str) -> str:
+    """The domain that unqualified addresses belong to: the host's parent, unless that is a single label."""
+    parent = hostname.partition(".")[2]
+    return parent if "." in parent else hostname
