@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import click
 from pydantic import ValidationError
@@ -77,7 +78,8 @@ def problems(report: NodeReport | None) -> Iterable[str]:
 
 def in_words(notice: Notice) -> str:
     """A notice in the reader's language; a newer agent's unknown key is shown as it is."""
-    return translate(notice.key, **notice.facts)
+    facts: dict[str, Any] = dict(notice.facts)
+    return translate(notice.key, **facts)
 
 
 def state_text(state: str) -> str:

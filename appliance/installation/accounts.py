@@ -105,13 +105,16 @@ def bring_about() -> bool:
         subprocess.run(command.words, check=True, capture_output=True, timeout=_DEADLINE)
     for user in USERS:
         old_uid, old_gid = before[user.name]
-        renumber = {old_uid: user.uid} if old_uid not in (None, user.uid) else {}
-        regroup = {old_gid: user.group.gid} if old_gid not in (None, user.group.gid) else {}
-        if postdrop not in (None, POSTDROP.gid):
-            regroup[postdrop] = POSTDROP.gid
+        renumber = _moved(old_uid, user.uid)
+        regroup = {**_moved(old_gid, user.group.gid), **_moved(postdrop, POSTDROP.gid)}
         for path in _tree(user.folders):
             _give(path, renumber, regroup)
     return bool(commands)
+
+
+def _moved(old: int | None, new: int) -> dict[int, int]:
+    """A number and its successor, where it had another."""
+    return {} if old is None or old == new else {old: new}
 
 
 def _tree(roots: Iterable[Path]) -> Iterable[Path]:
@@ -124,7 +127,7 @@ def _tree(roots: Iterable[Path]) -> Iterable[Path]:
                 yield from (Path(folder) / name for name in names + files)
 
 
-def _give(path: Path, users: dict[int | None, int], groups: dict[int | None, int]) -> None:
+def _give(path: Path, users: dict[int, int], groups: dict[int, int]) -> None:
     """Change the owner of one file where its number was renumbered; set-gid bits are kept."""
     about = path.lstat()
     uid, gid = users.get(about.st_uid, -1), groups.get(about.st_gid, -1)

@@ -140,7 +140,8 @@ class Dovecot(Engine):
             timeout=_CHECK_DEADLINE,
             check=False,
         )
-        # -x reads the files that settings name (the output holds the key: never keep it). It only warns where Dovecot would start and then not do what was meant.
+        # -x reads the files that settings name (the output holds the key: never keep it); doveconf only
+        # warns where Dovecot would start and then not do what was meant.
         if result.returncode != 0 or result.stderr.strip():
             raise ConfigurationRefused(context.instance, result.stderr.strip() or f"doveconf: {result.returncode}")
 

@@ -1,30 +1,20 @@
-"""Foreign password hashes: which are kept, under which of Dovecot's labels.
+"""Foreign passwords and password hashes: what stands in a file, and what is kept of it.
 
-Kept are the schemes that resist guessing or that OWASP tolerates for legacy use
-(BLF-CRYPT, SHA512-CRYPT, SSHA512, SCRAM-SHA-256, ARGON2ID); they are replaced by the
-installation's own scheme when their owner next changes the password. Weaker ones
-(MD5, SHA-1, DES, unsalted) are not: the account gets a new password.
-Labels: https://doc.dovecot.org/2.3/configuration_manual/authentication/password_schemes/
+Which hashes are kept is the directory's word (`directory.passwords.imported`): those
+that resist guessing. Weaker ones (MD5, SHA-1, DES, unsalted) are not; the account gets
+a new password.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 
+from appliance.directory import passwords
+from appliance.errors import BadInput
+
 _LABELLED = re.compile(r"\{(?P<scheme>[A-Za-z0-9._-]{1,32})\}(?P<hash>.*)", re.DOTALL)
-_CRYPT = {
-    "SHA512-CRYPT": re.compile(r"\$6\$(rounds=\d{4,9}\$)?[./0-9A-Za-z]{0,16}\$[./0-9A-Za-z]{86}", re.ASCII),
-    "BLF-CRYPT": re.compile(r"\$2[aby]\$\d\d\$[./0-9A-Za-z]{53}", re.ASCII),
-    "ARGON2ID": re.compile(
-        r"\$argon2id\$v=19\$m=\d{1,10},t=\d{1,10},p=\d{1,3}\$[+/0-9A-Za-z]{11,86}\$[+/0-9A-Za-z]{16,86}", re.ASCII
-    ),
-}
-_SCRAM = re.compile(r"\d{4,9},[+/0-9A-Za-z=]{4,128},[+/0-9A-Za-z]{43}=,[+/0-9A-Za-z]{43}=", re.ASCII)
-#: A digest of 64 bytes and at least a salt of 4.
-_SSHA512_BYTES = 68
+_MODULAR = re.compile(r"\$([0-9a-z-]{1,12})\$")
 #: What can only be meant as a hash, also where a clear password is expected.
 _HASH = re.compile(r"!*(\{[A-Za-z0-9._-]+\}.|\$[0-9a-z-]{1,12}\$.{20})", re.DOTALL)
 #: What stands where a system keeps no password.
@@ -61,13 +51,12 @@ def understand(value: str) -> Understood:
     if text in _NONE:
         return Understood()
     match = _LABELLED.fullmatch(text)
-    scheme, body = (match["scheme"].upper(), match["hash"]) if match else ("", text)
-    if scheme in _PLAIN:
-        return Understood(Password(clear=body), locked=locked) if body else Understood(locked=locked)
-    label = _label(scheme, body)
-    if label:
-        return Understood(Password(labelled=f"{{{label}}}{body}"), locked=locked)
-    return Understood(weak=_scheme_name(scheme, body), locked=locked)
+    if match and match["scheme"].upper() in _PLAIN:
+        return Understood(Password(clear=match["hash"]) if match["hash"] else None, locked=locked)
+    try:
+        return Understood(Password(labelled=passwords.imported(text)), locked=locked)
+    except BadInput:
+        return Understood(weak=_scheme(text), locked=locked)
 
 
 def password_or_hash(value: str) -> Understood:
@@ -77,29 +66,10 @@ def password_or_hash(value: str) -> Understood:
     return Understood(Password(clear=value))
 
 
-def _label(scheme: str, body: str) -> str | None:
-    """Dovecot's label of a hash that is kept, or None."""
-    if scheme in ("", "CRYPT", *_CRYPT):
-        return next(
-            (name for name, form in _CRYPT.items() if scheme in ("", "CRYPT", name) and form.fullmatch(body)), None
-        )
-    if scheme == "SCRAM-SHA-256" and _SCRAM.fullmatch(body):
-        return scheme
-    if scheme in ("SSHA512", "SSHA512.B64") and _is_salted_sha512(body):
-        return "SSHA512"
-    return None
-
-
-def _is_salted_sha512(body: str) -> bool:
-    try:
-        return len(base64.b64decode(body, validate=True)) >= _SSHA512_BYTES
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _scheme_name(scheme: str, body: str) -> str:
+def _scheme(text: str) -> str:
     """How a hash that is not kept is named in the report; never the hash itself."""
-    if scheme and scheme != "CRYPT":
-        return scheme
-    modular = re.match(r"\$([0-9a-z-]{1,12})\$", body)
-    return f"${modular[1]}$" if modular else "CRYPT" if scheme else "?"
+    match = _LABELLED.fullmatch(text)
+    if match and match["scheme"].upper() != "CRYPT":
+        return match["scheme"].upper()
+    modular = _MODULAR.match(match["hash"] if match else text)
+    return f"${modular[1]}$" if modular else "CRYPT" if match else "?"
