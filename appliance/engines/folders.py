@@ -6,6 +6,7 @@ symbolic link that such an engine could have planted (only root's own links on t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -71,7 +72,8 @@ def _step(parent: int, name: str, path: Path, *, follow: bool) -> int:
         try:
             handle = os.open(name, _FOLDER, dir_fd=parent)
         except FileNotFoundError:
-            os.mkdir(name, 0o755, dir_fd=parent)
+            with contextlib.suppress(FileExistsError):  # another instance of the group is making the same folder
+                os.mkdir(name, 0o755, dir_fd=parent)
             os.fsync(parent)
             handle = os.open(name, _FOLDER, dir_fd=parent)
     except OSError as error:
