@@ -16,7 +16,7 @@ from appliance.coordination import connect
 from appliance.errors import BadInput
 from appliance.i18n import lazy, translate
 from appliance.settings.layers import Owner
-from appliance.settings.parameter import Parameter, Scope
+from appliance.settings.parameter import Apply, Parameter, Scope
 from appliance.settings.registry import SECTIONS, parameter
 from appliance.settings.service import Change, Reading, SettingsService, owners_of
 from appliance.settings.surroundings import refuse_above_free_space
@@ -204,8 +204,13 @@ def _change_data(change: Change) -> dict[str, Any]:
         "changed": change.changed,
         "value": change.effective.value,
         "text": change.parameter.format(change.effective.value),
-        "apply": change.parameter.apply,
+        "apply": _applies(change),
     }
+
+
+def _applies(change: Change) -> Apply:
+    """A mailbox exists already, so what is set for it alone counts at once."""
+    return Apply.NOW if change.owner.scope is Scope.MAILBOX else change.parameter.apply
 
 
 def _done_set(change: Change) -> str:
@@ -215,7 +220,7 @@ def _done_set(change: Change) -> str:
         name=found.name,
         value=value_text(found, change.effective.value),
         owner=origin_text(change.owner),
-        applies=translate(f"setting-applies-{found.apply}"),
+        applies=translate(f"setting-applies-{_applies(change)}"),
     )
 
 
