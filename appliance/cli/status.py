@@ -88,7 +88,7 @@ def state_text(state: str) -> str:
 
 
 def _instance_problems(instance: InstanceReport) -> Iterable[str]:
-    if instance.state not in ("running", "stopped"):
+    if instance.state != "running":
         yield translate("status-instance", instance=instance.instance, state=state_text(instance.state))
     if instance.refused is not None:
         yield translate("status-refused", instance=instance.instance, reason=in_words(instance.refused))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
@@ -100,6 +100,12 @@ class DirectoryRefused(PosthouseError):
         self.code = int(result["result"])
         detail = ": ".join(filter(None, (str(result["description"]), str(result.get("message") or ""))))
         super().__init__("directory-refused", detail=detail)
+
+
+class ChangedMeanwhile(PosthouseError):
+    """Somebody else changed an entry at the same moment; nothing was done."""
+
+    exit_code: ClassVar[int] = 75
 
 
 class NotAllowed(DirectoryRefused):

@@ -104,11 +104,9 @@ class ManagedInstance:
 
     @property
     def healthy(self) -> bool:
-        """Runs as wanted, answers every probe, and its configuration is the wanted one."""
-        if not self._seen.wanted:
-            return True
+        """Runs, answers every probe, and its configuration is the wanted one; a stopped one is not healthy."""
         answers = self._prober is not None and self._prober.healthy
-        return self._seen.unit.is_running and answers and self._refused is None
+        return self._seen.wanted and self._seen.unit.is_running and answers and self._refused is None
 
     @property
     def answers(self) -> bool:
