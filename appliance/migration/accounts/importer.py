@@ -6,19 +6,27 @@ aliases) is still made, so that a run that was cut short is completed by the nex
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final, Protocol
 
 from appliance.cluster.report import Notice
-from appliance.errors import AlreadyExists, PosthouseError, Unavailable
+from appliance.directory import passwords
+from appliance.directory.model import NewMailbox
+from appliance.errors import AlreadyExists, BadInput, PosthouseError, Unavailable
 from appliance.migration.accounts.hashes import Password
 from appliance.migration.accounts.outcome import Journal, Kind, Outcome, Result
 from appliance.migration.accounts.record import Account, BadRow, Row, RowRefused
 
+#: Rows whose passwords are hashed at once.
+_AHEAD: Final = 64
+
 
 class Destination(Protocol):
-    """Where accounts go: the directory, or in a dry run something that only checks."""
+    """Where accounts go: the directory, or in a dry run something that only checks. All of it may raise Unavailable."""
 
     def has_domain(self, domain: str) -> bool:
         """Whether the domain exists. Raises BadInput for what is no domain."""
@@ -26,20 +34,20 @@ class Destination(Protocol):
     def create_domain(self, domain: str) -> None:
         """Make a domain."""
 
-    def create_mailbox(self, account: Account, password: Password) -> None:
-        """Make a mailbox. Raises AlreadyExists, NotFound (its domain), BadInput."""
-
     def has_mailbox(self, address: str) -> bool:
         """Whether the address is a mailbox. Raises BadInput for what is no address."""
+
+    def prepare(self, account: Account, password: Password | None) -> Callable[[], NewMailbox]:
+        """Check a mailbox that is wanted; the function returned hashes, in any thread. Raises BadInput, NotFound."""
+
+    def create_mailbox(self, wanted: NewMailbox) -> None:
+        """Make a mailbox. Raises AlreadyExists, NotFound (its domain)."""
 
     def create_alias(self, address: str, targets: tuple[str, ...]) -> None:
         """Make an alias. Raises AlreadyExists, NotFound (its domain), BadInput."""
 
-    def alias_targets(self, address: str) -> frozenset[str] | None:
-        """What an alias stands for, None when there is none."""
-
-    def generate_password(self) -> str:
-        """A strong password."""
+    def alias_covers(self, address: str, targets: tuple[str, ...]) -> bool:
+        """Whether the address is an alias that has these targets."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,16 @@ class Wishes:
 
     create_domains: bool = False
     skip_without_password: bool = False
+
+
+@dataclass
+class _Begun:
+    """A row whose mailbox is on its way: decided already, or being hashed."""
+
+    row: Account
+    decided: Outcome | None = None
+    hashing: Future[NewMailbox] | None = None
+    notes: list[Notice] = field(default_factory=list)
 
 
 class Importer:
@@ -62,31 +80,35 @@ class Importer:
 
     def bring(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Yield each row's outcomes as they happen. Raises Unavailable."""
-        for row in rows:
-            for outcome in self._row(row):
-                self._journal.add(outcome)
-                yield self._journal.outcomes[-1]
+        source = iter(rows)
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="hash") as pool:
+            while chunk := list(islice(source, _AHEAD)):
+                for outcome in self._chunk(chunk, pool):
+                    self._journal.add(outcome)
+                    yield self._journal.outcomes[-1]
 
-    def _row(self, row: Row) -> Iterator[Outcome]:
+    def _chunk(self, chunk: list[Row], pool: ThreadPoolExecutor) -> Iterator[Outcome]:
+        begun: list[_Begun] = []
+        for row in chunk:
+            problem = self._problem(row)
+            if problem is not None:
+                yield Outcome.refused(row.line, Kind.MAILBOX, row.address, problem)
+                continue
+            assert isinstance(row, Account)
+            for address in (row.address, *row.aliases) if self._wishes.create_domains else ():
+                yield from self._domain(row.line, address.rpartition("@")[2].lower())
+            begun.append(self._begin(row, pool))
+        for each in begun:
+            yield from self._end(each)
+
+    def _problem(self, row: Row) -> PosthouseError | None:
+        """What was wrong with the row before the directory is asked."""
         if isinstance(row, BadRow):
-            yield Outcome.refused(row.line, Kind.MAILBOX, row.address, row.problem)
-            return
+            return row.problem
         before = self._lines.setdefault(row.address.lower(), row.line)
         if before != row.line:
-            again = RowRefused("migrate-row-twice", value=row.address, first=before)
-            yield Outcome.refused(row.line, Kind.MAILBOX, row.address, again)
-            return
-        for address in (row.address, *row.aliases) if self._wishes.create_domains else ():
-            yield from self._domain(row.line, address.rpartition("@")[2].lower())
-        if row.forward_only:
-            yield self._alias(row.line, row.address, row.forwards)
-        else:
-            made = self._mailbox(row)
-            yield made
-            if made.result not in (Result.CREATED, Result.EXISTS):
-                return
-        for alias in row.aliases:
-            yield self._alias(row.line, alias, (row.address,))
+            return RowRefused("migrate-row-twice", value=row.address, first=before)
+        return None
 
     def _domain(self, line: int, domain: str) -> Iterator[Outcome]:
         """Make a domain when it is first met and missing."""
@@ -102,31 +124,68 @@ class Importer:
         except PosthouseError as problem:
             yield Outcome.refused(line, Kind.DOMAIN, domain, problem)
 
-    def _mailbox(self, row: Account) -> Outcome:
+    def _begin(self, row: Account, pool: ThreadPoolExecutor) -> _Begun:
+        """Decide what needs no password; begin to hash where one is to be set."""
+        begun = _Begun(row)
+        if row.forward_only:
+            begun.decided = self._alias(row.line, row.address, row.forwards)
+            return begun
+        begun.notes = list(_notes(row))
         try:
-            notes = tuple(_notes(row))
             if self._destination.has_mailbox(row.address):
-                return Outcome(row.line, Kind.MAILBOX, row.address, Result.EXISTS)
-            if row.password is None and self._wishes.skip_without_password:
-                return Outcome(row.line, Kind.MAILBOX, row.address, Result.SKIPPED, notes=notes)
-            self._destination.create_mailbox(row, row.password or self._generated(row.address))
+                begun.decided = Outcome(row.line, Kind.MAILBOX, row.address, Result.EXISTS)
+            else:
+                finish = self._prepare(row, begun)
+                begun.hashing = pool.submit(finish) if finish else None
+        except Unavailable:
+            raise
+        except PosthouseError as problem:
+            begun.decided = Outcome.refused(row.line, Kind.MAILBOX, row.address, problem)
+        return begun
+
+    def _prepare(self, row: Account, begun: _Begun) -> Callable[[], NewMailbox] | None:
+        """How to hash the row's password, or one that is generated; None when the account is skipped instead."""
+        if row.password is not None:
+            try:
+                return self._destination.prepare(row, row.password)
+            except BadInput as problem:
+                if problem.field not in (passwords.FIELD, "password_hash"):
+                    raise
+                begun.notes.append(Notice.of(problem))
+        if self._wishes.skip_without_password:
+            self._destination.prepare(row, None)
+            begun.decided = Outcome(row.line, Kind.MAILBOX, row.address, Result.SKIPPED, notes=tuple(begun.notes))
+            return None
+        password = self._journal.earlier(row.address) or passwords.generated()
+        finish = self._destination.prepare(row, Password(clear=password))
+        self._journal.promise(row.address, password)
+        return finish
+
+    def _end(self, begun: _Begun) -> Iterator[Outcome]:
+        """Make the mailbox, then its aliases."""
+        outcome = begun.decided
+        if outcome is None:
+            assert begun.hashing is not None
+            outcome = self._create(begun.row, begun.hashing, tuple(begun.notes))
+        yield outcome
+        if outcome.result in (Result.CREATED, Result.EXISTS):
+            for alias in begun.row.aliases:
+                yield self._alias(begun.row.line, alias, (begun.row.address,))
+
+    def _create(self, row: Account, hashing: Future[NewMailbox], notes: tuple[Notice, ...]) -> Outcome:
+        try:
+            self._destination.create_mailbox(hashing.result())
         except Unavailable:
             raise
         except PosthouseError as problem:
             return Outcome.refused(row.line, Kind.MAILBOX, row.address, problem)
         return Outcome(row.line, Kind.MAILBOX, row.address, Result.CREATED, notes=notes)
 
-    def _generated(self, address: str) -> Password:
-        password = self._journal.earlier(address) or self._destination.generate_password()
-        self._journal.promise(address, password)
-        return Password(clear=password)
-
     def _alias(self, line: int, address: str, targets: tuple[str, ...]) -> Outcome:
         try:
             self._destination.create_alias(address, targets)
         except AlreadyExists as problem:
-            there = self._destination.alias_targets(address)
-            if there is not None and there >= {target.lower() for target in targets}:
+            if self._destination.alias_covers(address, targets):
                 return Outcome(line, Kind.ALIAS, address, Result.EXISTS)
             return Outcome.refused(line, Kind.ALIAS, address, problem)
         except Unavailable:

@@ -132,7 +132,7 @@ class Journal:
         self._file.close()
         if kind is None:
             write = as_json if self.report.suffix.lower() == ".json" else as_csv
-            durable_files.replace(self.report, write(self.outcomes), 0o600)
+            durable_files.replace(self.report, write(sorted(self.outcomes, key=lambda each: each.line)), 0o600)
             self.partial.unlink()
 
     def promise(self, address: str, password: str) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from appliance.directory import passwords
+from appliance.directory.addresses import mailbox_address
+from appliance.directory.model import NewMailbox
 from appliance.errors import AlreadyExists, BadInput, NotFound, Unavailable
 from appliance.migration.accounts import table
 from appliance.migration.accounts.hashes import Password
@@ -17,15 +22,21 @@ from appliance.migration.accounts.outcome import Journal, Outcome
 from appliance.migration.accounts.record import Account
 
 
+@pytest.fixture(autouse=True)
+def _numbered_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count(1)
+    monkeypatch.setattr(passwords, "generated", lambda: f"generated {next(numbers)}")
+
+
 class Memory:
     """A destination in memory with the directory's rules that matter here."""
 
     def __init__(self) -> None:
         self.domains = {"example.com"}
-        self.mailboxes: dict[str, Password] = {}
+        self.given: dict[str, Password | None] = {}
+        self.mailboxes: dict[str, Password | None] = {}
         self.aliases: dict[str, frozenset[str]] = {}
         self.dies_at = ""
-        self._generated = 0
 
     def has_domain(self, domain: str) -> bool:
         if " " in domain or not domain:
@@ -44,27 +55,31 @@ class Memory:
         if address.lower() in {*self.mailboxes, *self.aliases}:
             raise AlreadyExists("service-stopped", instance=address)
 
-    def create_mailbox(self, account: Account, password: Password) -> None:
-        if account.address == self.dies_at:
+    def prepare(self, account: Account, password: Password | None) -> Callable[[], NewMailbox]:
+        if password and password.clear == "short":
+            raise BadInput("password", "bad-group-name", value="")
+        self.given[account.address.lower()] = password
+        return lambda: NewMailbox(mailbox_address(account.address), account.quota or 0)
+
+    def create_mailbox(self, wanted: NewMailbox) -> None:
+        address = str(wanted.address)
+        if address == self.dies_at:
             raise Unavailable("store-unavailable")
-        self._free(account.address)
-        self.mailboxes[account.address.lower()] = password
+        self._free(address)
+        self.mailboxes[address] = self.given[address]
 
     def create_alias(self, address: str, targets: tuple[str, ...]) -> None:
         self._free(address)
         self.aliases[address.lower()] = frozenset(target.lower() for target in targets)
 
-    def alias_targets(self, address: str) -> frozenset[str] | None:
-        return self.aliases.get(address.lower())
-
-    def generate_password(self) -> str:
-        self._generated += 1
-        return f"generated {self._generated}"
+    def alias_covers(self, address: str, targets: tuple[str, ...]) -> bool:
+        return self.aliases.get(address.lower(), frozenset()) >= {target.lower() for target in targets}
 
 
 def bring(memory: Memory, report: Path, text: str, **wishes: bool) -> list[Outcome]:
     with Journal(report) as journal:
-        return list(Importer(memory, journal, Wishes(**wishes)).bring(table.read(text.encode()).rows()))
+        outcomes = Importer(memory, journal, Wishes(**wishes)).bring(table.read(text.encode()).rows())
+        return sorted(outcomes, key=lambda outcome: outcome.line)
 
 
 def results(outcomes: list[Outcome]) -> list[tuple[int, str, str, str]]:
@@ -94,7 +109,7 @@ def test_every_row_ends_as_created_or_refused_and_the_rest_goes_on(tmp_path: Pat
         (6, "mailbox", "eve@example.com", "refused"),
         (7, "mailbox", "ANN@example.com", "refused"),
     ]
-    assert memory.mailboxes["cem@example.com"].clear == "generated 1"
+    assert memory.mailboxes["cem@example.com"] == Password(clear="generated 1")
 
 
 def test_a_second_run_changes_nothing_and_says_exists(tmp_path: Path) -> None:
@@ -161,6 +176,14 @@ def test_accounts_without_a_password_that_can_be_kept_are_skipped_when_asked(tmp
     assert not memory.mailboxes
 
 
+def test_a_password_that_the_policy_refuses_is_replaced_and_the_reason_told(tmp_path: Path) -> None:
+    memory = Memory()
+    (outcome,) = bring(memory, tmp_path / "report.csv", "email,password\na@example.com,short\n")
+    assert outcome.result.value == "created"
+    assert outcome.password == "generated 1"
+    assert [note.key for note in outcome.notes] == ["bad-group-name"]
+
+
 def test_missing_domains_are_created_when_asked(tmp_path: Path) -> None:
     memory = Memory()
     outcomes = bring(memory, tmp_path / "report.csv", FILE, create_domains=True)
@@ -170,6 +193,6 @@ def test_missing_domains_are_created_when_asked(tmp_path: Path) -> None:
 
 def test_a_cell_that_a_spreadsheet_would_run_is_made_inert(tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
-    bring(Memory(), report, "email\n=HYPERLINK(1)@example.org\n")
-    (row,) = csv.DictReader(io.StringIO(report.read_text(encoding="utf-8-sig")))
+    bring(Memory(), report, "email,aliases\nann@example.com,=HYPERLINK(1)@example.com\n")
+    _, row = csv.DictReader(io.StringIO(report.read_text(encoding="utf-8-sig")))
     assert row["address"].startswith("'=")
