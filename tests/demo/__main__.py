@@ -7,6 +7,7 @@ import json
 import os
 import poplib
 import secrets
+import shutil
 import signal
 import ssl
 import subprocess
@@ -149,10 +150,11 @@ def start() -> None:
 
 
 def stop(lab: Lab) -> None:
-    """End the forwarder and the lab."""
+    """End the forwarder and the lab, forget the passwords."""
     if lab.owner != Process.of(os.getpid()):
         lab.owner.signal(signal.SIGTERM)
     lab.close()
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
 def main() -> int:
@@ -171,6 +173,8 @@ def main() -> int:
         return 0
     try:
         start()
+    except BrokenPipeError:
+        return 1  # nobody listens any more
     except (LabError, NotHealthy, OSError, imaplib.IMAP4.error, poplib.error_proto) as error:
         print(f"\nThe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
         print("\nThe node's last journal lines:", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)

@@ -35,8 +35,14 @@ def status(node: Node) -> dict[str, Any]:
 
 
 def wait_healthy(node: Node, *, timeout: float = 60.0) -> None:
-    """Wait until the node reports itself healthy."""
-    node.wait_until("healthy", lambda: status(node).get("healthy"), timeout=timeout, every=0.3)
+    """Wait until the node reports itself healthy, with every engine of the mail group among what it reports."""
+
+    def healthy() -> bool:
+        report = status(node)
+        instances = {each["instance"] for each in report.get("instances", ())}
+        return bool(report.get("healthy")) and instances >= {"postfix@mail", "dovecot@mail"}
+
+    node.wait_until("healthy", healthy, timeout=timeout, every=0.3)
 
 
 def create_domain(node: Node, domain: str) -> None:

@@ -55,7 +55,7 @@ def listen(wanted: int) -> socket.socket:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
+    with suppress(OSError):  # the other end may go at any moment, also between data and end of file
         while data := await reader.read(_CHUNK):
             writer.write(data)
             await writer.drain()
