@@ -1,0 +1,102 @@
+"""Removing the mail of mailboxes that were deleted long enough ago.
+
+Called by the node agent on the node that holds the group's volume, and by
+`posthouse mailbox purge`. Nothing outside `VOLUME/mailboxes/xx/ID` can be reached:
+the path must be the one that the identity gives, and every step goes through the
+handle of the folder above without following links.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.cluster.names import GroupName
+from appliance.directory.addresses import domain_name
+from appliance.directory.mailboxes import Mailboxes
+from appliance.directory.model import Mailbox, home
+from appliance.directory.service import DirectoryService
+from appliance.errors import BadInput, NotFound, Unavailable
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def purge_due(
+    directory: DirectoryService, volume: Path, group: GroupName, now: datetime | None = None
+) -> Iterator[Mailbox]:
+    """Purge the group's mailboxes whose time has passed; yield each when its mail is gone.
+
+    What an earlier run began is completed first. Raises Unavailable when the volume is
+    not there; nothing is forgotten then.
+    """
+    moment = now or datetime.now(UTC)
+    yield from _finish(directory.mailboxes, volume, group)
+    due = [
+        mailbox
+        for mailbox in directory.mailboxes.deleted()
+        if mailbox.group == group and _is_due(directory, mailbox, moment)
+    ]
+    for mailbox in due:
+        directory.mailboxes.doom(mailbox)
+    yield from _finish(directory.mailboxes, volume, group)
+
+
+def purge_one(directory: DirectoryService, volume: Path, name: str) -> Mailbox:
+    """Purge one deleted mailbox now, by its identity or address. Raises BadInput, NotFound, Unavailable."""
+    mailbox = directory.mailboxes.find_deleted(name)
+    with _mailboxes_of(volume):
+        if not directory.mailboxes.doom(mailbox):
+            raise NotFound("mailbox-not-deleted", address=mailbox.address)
+    _purge(directory.mailboxes, volume, mailbox)
+    return mailbox
+
+
+def remove_home(volume: Path, mailbox: Mailbox) -> None:
+    """Remove the home of a mailbox, if any. Raises BadInput for a path that is not its own, Unavailable, OSError."""
+    if mailbox.path != home(mailbox.id):
+        raise BadInput("path", "mailbox-bad-path", path=mailbox.path, id=mailbox.id)
+    with _mailboxes_of(volume) as mailboxes, suppress(FileNotFoundError):
+        shelf = os.open(mailbox.id[:2], _FOLDER, dir_fd=mailboxes)
+        try:
+            shutil.rmtree(mailbox.id, dir_fd=shelf)
+            os.fsync(shelf)
+        finally:
+            os.close(shelf)
+
+
+def _finish(mailboxes: Mailboxes, volume: Path, group: GroupName) -> Iterator[Mailbox]:
+    for mailbox in list(mailboxes.doomed(group)):
+        _purge(mailboxes, volume, mailbox)
+        yield mailbox
+
+
+def _purge(mailboxes: Mailboxes, volume: Path, mailbox: Mailbox) -> None:
+    remove_home(volume, mailbox)
+    mailboxes.forget(mailbox)
+
+
+def _is_due(directory: DirectoryService, mailbox: Mailbox, now: datetime) -> bool:
+    if mailbox.deleted_at is None:
+        return False
+    try:
+        rules = directory.rules.of(domain_name(mailbox.address.rpartition("@")[2]))
+    except NotFound:
+        rules = directory.rules.of_system()
+    return mailbox.deleted_at + rules.retention <= now
+
+
+@contextmanager
+def _mailboxes_of(volume: Path) -> Iterator[int]:
+    """The volume's folder of mailboxes, as an open handle."""
+    try:
+        handle = os.open(volume / "mailboxes", _FOLDER)
+    except OSError as error:
+        raise Unavailable("mailbox-volume-missing", path=str(volume), detail=error.strerror or "") from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
