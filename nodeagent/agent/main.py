@@ -7,11 +7,15 @@ import logging
 import signal
 import sys
 
-from appliance import node_file
+from appliance import node_file, paths
 from appliance.cluster import keys
+from appliance.cluster.names import MAIL_GROUP
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
+from appliance.directory.purge import purge_due
+from appliance.directory.service import DirectoryService
 from appliance.node_file import NodeFile
+from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import Agent
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
@@ -40,6 +44,8 @@ async def serve(identity: NodeFile) -> None:
 
     follower = StoreFollower(identity.name, open_store, changed)
     follower.start()
+    accounts = AccountFollower()
+    accounts.start()
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
@@ -48,6 +54,7 @@ async def serve(identity: NodeFile) -> None:
         notify("STOPPING=1")
         petting.cancel()
         follower.end()
+        accounts.end()
         await housekeeping.close()
         await units.close()
 
@@ -60,7 +67,9 @@ async def _pet() -> None:
 
 
 def purge_deleted() -> int:
-    return 0
+    """Remove the mail of mailboxes that were deleted long enough ago; return how many."""
+    with DirectoryService.connect() as directory:
+        return sum(1 for _ in purge_due(directory, paths.volume(MAIL_GROUP), MAIL_GROUP))
 
 
 def main() -> None:
