@@ -137,4 +137,6 @@ class Connection:
         key = _KEYS.get(code, "store-refused")
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in detail:
             key = "store-full"
+        elif code in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL} and not detail.startswith("etcdserver"):
+            key = "store-unreachable"  # gRPC's own word for a connection that broke under a call
         return StoreUnavailable(key, detail=detail, **facts)

@@ -58,11 +58,11 @@ class PairSlot:
         except FileNotFoundError:
             return None
 
-    def write(self, pair: Pair, group_id: Callable[[str], int] = durable_files.group_id) -> None:
+    def write(self, pair: Pair, group_id: Callable[[str], int] | None = None) -> None:
         """Put a pair in force and keep the one before it. Raises NoSuchAccount when the group does not exist."""
         self._versions.mkdir(parents=True, exist_ok=True)
         version = sha256(pair.certificate + pair.key).hexdigest()[:32]
-        self._store(version, pair, group_id(self.group))
+        self._store(version, pair, (group_id or durable_files.group_id)(self.group))
         before = self._target("current")
         if before is not None and before != version:
             _link(self._versions / "previous", before)

@@ -75,6 +75,7 @@ class EtcdServer:
     def freeze(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # its last thread may still answer until then
 
     def thaw(self) -> None:
         assert self.process is not None

@@ -194,6 +194,7 @@ def test_a_dead_resolver_is_said_plainly_and_at_once() -> None:
 
 def test_a_silent_resolver_is_given_up_in_time(server: DnsServer) -> None:
     server.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, server.process.pid, os.WSTOPPED)
     try:
         started = time.monotonic()
         error = check("example.com", "--resolver", server.address).exception

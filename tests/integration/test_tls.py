@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from appliance import node_file, paths
+from appliance import durable_files, node_file, paths
 from appliance.cli.main import posthouse
 from appliance.cluster.model import Role
 from appliance.cluster.names import NodeName
@@ -36,6 +36,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A node after `posthouse init`, in a folder of its own; returns the folder of its keys."""
     monkeypatch.setattr(paths, "PKI", tmp_path / "etc/pki")
     monkeypatch.setattr(paths, "NODE_FILE", tmp_path / "etc/node.yaml")
+    monkeypatch.setattr(durable_files, "group_id", lambda _: 0)  # this machine need not have etcd's account
     identity = NodeFile(name=NodeName("mail"), hostname=HOST, roles=frozenset({Role.STORE}))
     node_file.write(identity)
     upkeep.ensure_authority(HOST)

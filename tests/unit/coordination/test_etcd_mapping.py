@@ -73,6 +73,8 @@ def connection() -> Connection:
         pytest.param(
             Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests"), "store-refused", id="busy"
         ),
+        pytest.param(Failed(grpc.StatusCode.UNKNOWN, "Stream removed"), "store-unreachable", id="broken"),
+        pytest.param(Failed(grpc.StatusCode.UNKNOWN, "etcdserver: odd"), "store-refused", id="odd"),
         pytest.param(Failed(grpc.StatusCode.INVALID_ARGUMENT, "bad"), "store-refused", id="bad-request"),
         pytest.param(ValueError("Cannot invoke RPC on closed channel!"), "store-closed", id="closed"),
     ],

@@ -24,7 +24,6 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def pki(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(durable_files, "group_id", lambda _: os.getgid())
-    monkeypatch.setattr("appliance.pki.pairs.PairSlot.write.__defaults__", (durable_files.group_id,))
     folder = tmp_path / "pki"
     upkeep.ensure_authority("mail.example.com", folder)
     return folder
