@@ -52,10 +52,14 @@ class Destination(Protocol):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the operator asked for. `skip_without_password`: make no account whose password cannot be kept."""
+    """What the operator asked for. `skip_without_password`: make no account whose password cannot be kept.
+
+    `dry_run`: passwords that would be generated are not told, because they are nobody's.
+    """
 
     create_domains: bool = False
     skip_without_password: bool = False
+    dry_run: bool = False
 
 
 @dataclass
@@ -158,7 +162,8 @@ class Importer:
             return None
         password = self._journal.earlier(row.address) or passwords.generated()
         finish = self._destination.prepare(row, Password(clear=password))
-        self._journal.promise(row.address, password)
+        if not self._wishes.dry_run:
+            self._journal.promise(row.address, password)
         return finish
 
     def _end(self, begun: _Begun) -> Iterator[Outcome]:

@@ -111,33 +111,43 @@ def _inert(cell: str) -> str:
 class Journal:
     """The outcomes of a run, appended as they happen; a context manager that leaves the finished report.
 
-    Passwords that an earlier run generated, and could not report any more, are carried over.
+    Passwords that an earlier run generated, and could not report any more, are carried
+    over. Without a `report` (a dry run) nothing is written.
     """
 
-    def __init__(self, report: Path) -> None:
-        self.report = report
-        self.partial = report.with_name(report.name + ".partial")
+    def __init__(self, report: Path | None) -> None:
         self.outcomes: list[Outcome] = []
-        self._earlier = dict(self._carried())
+        #: Where the finished report is; an earlier one, with passwords that stand nowhere else, is never replaced.
+        self.written: Path | None = None
+        self._report = report
+        self._partial = report.with_name(report.name + ".partial") if report else None
+        self._earlier = dict(_carried(self._partial)) if self._partial else {}
 
     def __enter__(self) -> Self:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        self._file = os.fdopen(os.open(self.partial, flags, 0o600), "a", encoding="utf-8")
-        os.fchmod(self._file.fileno(), 0o600)
+        if self._partial:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            self._file = os.fdopen(os.open(self._partial, flags, 0o600), "a", encoding="utf-8")
+            os.fchmod(self._file.fileno(), 0o600)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._report or not self._partial:
+            return
         self._file.close()
         if kind is None:
-            write = as_json if self.report.suffix.lower() == ".json" else as_csv
-            durable_files.replace(self.report, write(sorted(self.outcomes, key=lambda each: each.line)), 0o600)
-            self.partial.unlink()
+            write = as_json if self._report.suffix.lower() == ".json" else as_csv
+            data = write(sorted(self.outcomes, key=lambda each: each.line))
+            self.written = _unused(self._report)
+            durable_files.replace(self.written, data, 0o600)
+            self._partial.unlink()
 
     def promise(self, address: str, password: str) -> None:
         """Keep a generated password safe before the account is made."""
-        self._append({"address": address, "password": password}, sync=True)
+        self._file.write(json.dumps({"address": address, "password": password}, ensure_ascii=False) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._earlier[address.lower()] = password
 
     def earlier(self, address: str) -> str:
@@ -150,20 +160,25 @@ class Journal:
             outcome = replace(outcome, password=self.earlier(outcome.address))
         self.outcomes.append(outcome)
 
-    def _append(self, facts: dict[str, str], sync: bool) -> None:
-        self._file.write(json.dumps(facts, ensure_ascii=False) + "\n")
-        self._file.flush()
-        if sync:
-            os.fsync(self._file.fileno())
 
-    def _carried(self) -> Iterator[tuple[str, str]]:
+def _unused(path: Path) -> Path:
+    """`path`, or with a number in its name when it is taken."""
+    number, candidate = 1, path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def _carried(partial: Path) -> Iterator[tuple[str, str]]:
+    """What a run that was cut short had promised."""
+    try:
+        lines: Sequence[str] = partial.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
         try:
-            lines: Sequence[str] = self.partial.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return
-        for line in lines:
-            try:
-                facts = json.loads(line)
-            except ValueError:
-                continue
-            yield str(facts["address"]).lower(), str(facts["password"])
+            facts = json.loads(line)
+        except ValueError:
+            continue
+        yield str(facts["address"]).lower(), str(facts["password"])

@@ -107,13 +107,13 @@ class Dovecot:
         return self._synchronise(["sync", "-1", "-R", *options], f"maildir:{location}", self.config)
 
     def copy(self, location: Path, place: str, folder: str, count: int, *, exact: bool) -> Done:
-        """Copy `count` messages (UIDs ascending from 1 at most by gaps) of folder `place` behind those of `folder`."""
+        """Copy the `count` messages of folder `place`, whose UIDs are 1 to `count`, behind those of `folder`."""
         options = ["-o", "mail_save_crlf=yes"] if exact else []
         problems: list[str] = []
         with self.configuration(_hidden_namespace(location)) as config:
             for first in range(1, count + 1, _BATCH):
                 messages = f"{first}:{min(first + _BATCH - 1, count)}"
-                query = ["mailbox", _NAMESPACE + place, messages]
+                query = ["mailbox", _NAMESPACE + place, "uid", messages]
                 done = self.run(*options, "copy", "-u", self.address, folder, *query, config=config)
                 problems += done.problems
                 if done.status:
@@ -155,7 +155,8 @@ class Dovecot:
     def configuration(self, text: str) -> Iterator[Path]:
         """A configuration that adds `text` to the one in force; only root can read it, and it is removed."""
         _RUN.mkdir(mode=0o700, exist_ok=True)
-        path = _RUN / f"{secrets.token_hex(8)}.conf"
+        _remove_left_behind()
+        path = _RUN / f"{os.getpid()}-{secrets.token_hex(8)}.conf"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(f"!include {self.config}\n{text}")
         try:
@@ -194,6 +195,14 @@ class Dovecot:
         if done.status:
             raise Unavailable("migrate-dovecot-unavailable", address=self.address, detail="; ".join(done.problems))
         return done.output
+
+
+def _remove_left_behind() -> None:
+    """Remove the files of runs that were killed."""
+    for path in _RUN.glob("*.conf"):
+        owner = path.name.partition("-")[0]
+        if not Path(f"/proc/{owner}").exists():
+            path.unlink(missing_ok=True)
 
 
 def _problems(errors: str) -> tuple[str, ...]:

@@ -14,6 +14,11 @@ class FolderHere:
     next_uid: int = 1
     guids: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def untouched(self) -> bool:
+        """True when no message was ever in it: it can take over UIDs from elsewhere."""
+        return self.messages == 0 and self.next_uid <= 1
+
 
 #: By the folder's name as IMAP shows it, in Unicode.
 Here = Mapping[str, FolderHere]

@@ -69,6 +69,7 @@ class Tree:
     folders: list[MaildirFolder] = field(default_factory=list)
     subscribed: frozenset[Folder] | None = None
     problems: list[Notice] = field(default_factory=list)
+    notes: list[Notice] = field(default_factory=list)
 
 
 def is_maildir(path: Path) -> bool:
@@ -106,7 +107,7 @@ def _add(tree: Tree, taken: set[Folder], folder: Folder, way: tuple[bytes, ...],
             return
     wanted = names.unique(folder, taken)
     if wanted != folder:
-        tree.problems.append(Notice(key="migrate-folder-renamed", facts=_facts(folder, new=names.shown(wanted))))
+        tree.notes.append(Notice(key="migrate-folder-renamed", facts=_facts(folder, new=names.shown(wanted))))
     taken.add(wanted)
     tree.folders.append(MaildirFolder(wanted, way))
 

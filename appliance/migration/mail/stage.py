@@ -64,6 +64,7 @@ class Staged:
     present: dict[str, int] = field(default_factory=dict)
     lanes: dict[Lane, StagedLane] = field(default_factory=dict)
     problems: list[Notice] = field(default_factory=list)
+    notes: list[Notice] = field(default_factory=list)
 
 
 class Stage:
@@ -118,7 +119,7 @@ class Stage:
             if lane.letters.lost:
                 facts: dict[str, str | int | float] = {"count": len(lane.letters.lost)}
                 facts["folder"] = names.shown(staged.folder)
-                staged.problems.append(Notice(key="migrate-too-many-keywords", facts=facts))
+                staged.notes.append(Notice(key="migrate-too-many-keywords", facts=facts))
 
     def incoming(self) -> Path:
         """Where a message is copied to until it is known whether it is wanted."""
@@ -126,9 +127,14 @@ class Stage:
 
     def require_space(self, size: int) -> None:
         """Raise Unavailable unless the volume has room for `size` bytes more, and some to spare."""
-        free, needed = shutil.disk_usage(self.root).free, size + _RESERVE
-        if free < needed:
-            raise Unavailable("migrate-no-space", free=about_size(free), needed=about_size(needed))
+        require_space(self.root, size)
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Raise Unavailable unless the folder's file system has room for `size` bytes more, and some to spare."""
+    free, needed = shutil.disk_usage(folder).free, size + _RESERVE
+    if free < needed:
+        raise Unavailable("migrate-no-space", free=about_size(free), needed=about_size(needed))
 
 
 def _roots_files(path: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.cluster.report import Notice
-from appliance.migration.mail import uidlist
+from appliance.migration.mail import names, uidlist
 from appliance.migration.mail.here import FolderHere
 from appliance.migration.mail.ledger import Fingerprint, Ledger
 from appliance.migration.mail.maildir import Contents, Entry, MaildirFolder, Reader, Tree
@@ -29,7 +29,12 @@ _CHUNK = 1024 * 1024
 
 @dataclass(frozen=True)
 class Part:
-    """A folder to bring: its name here, and where it lies. `link`: the files are our own and need not be copied."""
+    """A folder to bring: its name here, and where it lies.
+
+    `source` names where the tree is from, for what is remembered of its files; empty
+    when their names will be others the next time. `link`: the files are our own and
+    need not be copied.
+    """
 
     folder: Folder
     tree: Tree
@@ -74,10 +79,10 @@ def parts_of(tree: Tree, source: str, *, link: bool = False) -> list[Part]:
     return [Part(each.folder, tree, each, source, link) for each in tree.folders]
 
 
-def stage_folder(part: Part, stage: Stage, mailbox: Mailbox, here: FolderHere) -> Staged:
+def stage_folder(part: Part, stage: Stage, mailbox: Mailbox) -> Staged:
     """Stage what is new of a folder. Raises OSError and Unavailable; files that cannot be read are told as problems."""
     with Reader(part.tree, part.place) as reader:
-        return _Staging(part, stage, mailbox, reader).run(here)
+        return _Staging(part, stage, mailbox, reader).run()
 
 
 class _Staging:
@@ -91,7 +96,7 @@ class _Staging:
         self._staged = Staged(part.folder)
         self._known = mailbox.ledger.fingerprints(part.source, part.folder)
 
-    def run(self, here: FolderHere) -> Staged:
+    def run(self) -> Staged:
         contents = self._reader.contents()
         self._staged.problems += contents.problems
         if not self._part.link:
@@ -100,11 +105,14 @@ class _Staging:
             self._stage.require_space(2 * unread)
         found = list(self._read_all(contents))
         self._staged.in_source = len(found)
-        seen = {each.entry.name.base: (each.entry.size, each.entry.arrived, each.fingerprint) for each in found}
-        self._mailbox.ledger.remember(self._part.source, self._part.folder, seen)
-        missing = list(self._missing(found, here))
+        if self._part.source:
+            seen = {each.entry.name.base: (each.entry.size, each.entry.arrived, each.fingerprint) for each in found}
+            self._mailbox.ledger.remember(self._part.source, self._part.folder, seen)
+        here = self._mailbox.here.get(names.shown(self._part.folder))
+        missing = list(self._missing(found, here or FolderHere()))
         self._stage.require_space(sum(each.entry.size for each in missing))
-        self._lay_out(missing, contents, virgin=here.messages == 0 and here.next_uid <= 1)
+        if here is None or missing:
+            self._lay_out(missing, contents, virgin=here is None or here.untouched)
         return self._staged
 
     # -- reading -----------------------------------------------------------------------------------------------
@@ -202,7 +210,7 @@ class _Staging:
                 del self._staged.fresh[each.guid]
                 self._staged.problems.append(_unreadable(entry, error))
                 continue
-            place.lines.append(uidlist.Line(uid, each.guid, base))
+            place.lines.append(uidlist.Line(uid if lane is Lane.WHOLE else len(place.lines) + 1, each.guid, base))
         self._stage.finish(self._staged, validity or int(time.time()))
 
     def _put(self, found: _Found, target: Path) -> None:
