@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""sum-tests FILE.xml... - one closing line for all kinds of tests, from pytest's JUnit reports.
+"""sum_tests.py FILE.xml... - one closing line for all kinds of tests, from pytest's JUnit reports.
 
 Prints "N passed, N failed, N skipped"; errors count as failed. Ends with 1 when something failed or nothing ran.
 """
