@@ -107,10 +107,9 @@ class EtcdWatch(Watch):
                 return
             except (grpc.RpcError, StoreUnavailable, ValueError) as error:
                 if not self._closed.is_set():
-                    log.warning(
-                        "watch of %s was interrupted (%s); subscribing again from revision %d",
-                        self._prefix, self._connection.failure(error, 0.0), self._after + 1,
-                    )  # fmt: skip
+                    why = error.details() if isinstance(error, grpc.RpcError) else error
+                    again = self._after + 1
+                    log.warning("watch of %s broke (%s); subscribing again from revision %d", self._prefix, why, again)
             self._closed.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards no secret
             pause = Seconds(min(pause * 2, LONGEST_PAUSE))
 

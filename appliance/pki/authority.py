@@ -65,10 +65,9 @@ class Authority:
 
     @classmethod
     def create(cls, installation: str, now: datetime | None = None) -> Authority:
-        """Make a new one. `installation` (a host name) tells its certificates apart from another's."""
+        """Make a new one. `installation` names it to people; the random part tells it from any other."""
         key = ec.generate_private_key(ec.SECP256R1())
-        # The random part keeps a second installation of the same host from looking like the first.
-        name = _subject(f"Posthouse CA {secrets.token_hex(4)} {installation}"[:MAX_COMMON_NAME])
+        name = _subject(f"CA {secrets.token_hex(4)} {installation}"[:MAX_COMMON_NAME])
         builder = _builder(name, name, key.public_key(), now or datetime.now(UTC), AUTHORITY_LIFE)
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

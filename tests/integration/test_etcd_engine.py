@@ -7,6 +7,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from appliance.cluster.model import Node, Role, ServiceGroup
-from appliance.cluster.names import LOCAL_GROUP, EngineName, InstanceId, NodeName
+from appliance.cluster.names import LOCAL_GROUP, EngineName, InstanceId, NodeName, Seconds
 from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
 from appliance.engines.base import ProbeFailed, RenderContext
@@ -39,11 +40,14 @@ class Member:
         rendered = self.engine.render(context())["etcd.yml"].text
         data = yaml.safe_load(rendered) | {"data-dir": str(folder / "data")}
         (folder / "etcd.yml").write_text(yaml.safe_dump(data))
-        command = ["etcd", "--config-file", str(folder / "etcd.yml")]
-        environment = {"PATH": os.environ["PATH"]}
+        self.command = ["etcd", "--config-file", str(folder / "etcd.yml")]
         self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+        self.start()
+
+    def start(self) -> None:
+        environment = {"PATH": os.environ["PATH"]}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
 
     def store(self) -> EtcdStore:
         return EtcdStore([f"https://127.0.0.1:{self.port}"], Keys.read(self.pki))
@@ -110,3 +114,15 @@ def test_a_client_of_another_installation_is_refused(member: Member, tmp_path: P
     foreign = Etcd(stranger, f"https://127.0.0.1:{member.port}")
     with pytest.raises(ProbeFailed):
         run_probes(foreign)
+
+
+def test_a_killed_member_answers_again_within_seconds(member: Member) -> None:
+    with member.store() as store:
+        store.put("/kept", "1")
+        for _ in range(3):
+            member.stop()
+            member.start()
+            started = time.monotonic()
+            record = store.get("/kept", deadline=Seconds(10))
+            assert record is not None
+            assert time.monotonic() - started < 5

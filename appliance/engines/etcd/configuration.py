@@ -48,6 +48,8 @@ class EtcdConfiguration(_Section):
     History is kept for an hour: the node sessions write every 2 s, and nothing reads further back
     than a watch that was away for a while. Snapshots every 10,000 entries instead of 100,000 keep
     the log short and the start quick. `quota-backend-bytes` is far above what a cluster needs (some MB).
+    A member that is alone waits up to twice `election-timeout` for nobody when it starts again, so that is
+    half of etcd's default; members on several servers need the default (1000) for their network.
     """
 
     name: str
@@ -61,8 +63,8 @@ class EtcdConfiguration(_Section):
     initial_cluster_token: str = "posthouse"  # noqa: S105 - a name, no secret
     client_transport_security: TransportSecurity
     peer_transport_security: TransportSecurity
-    heartbeat_interval: Annotated[int, Field(ge=50, le=1000)] = 100
-    election_timeout: Annotated[int, Field(ge=500, le=50_000)] = 1000
+    heartbeat_interval: Annotated[int, Field(ge=50, le=1000)] = 50
+    election_timeout: Annotated[int, Field(ge=500, le=50_000)] = 500
     snapshot_count: int = 10_000
     max_snapshots: int = 3
     max_wals: int = 3
