@@ -136,24 +136,42 @@ def test_a_full_volume_means_temporary_errors_and_no_loss(loaded_node: Loaded) -
     assert not finding.lost
 
 
+def inbox_of(node: Node) -> str:
+    """The one Maildir/cur on the node."""
+    return node.run(
+        "sh", "-c", 'find /srv/posthouse/mail/mailboxes -type d -path "*Maildir/cur" | head -1'
+    ).stdout.strip()
+
+
 def test_foreign_and_broken_files_in_a_maildir_do_no_harm(loaded_node: Loaded) -> None:
     node, accounts = loaded_node
     address = next(iter(accounts))
-    shown = node.run("posthouse", "mailbox", "show", address, "--json").stdout
+    account = {address: accounts[address]}
     first = Senders(node.address, [address], each=5, senders=1).start().finish(timeout=60)
-    settle(node, {address: accounts[address]}, first)
-    maildir = node.run(
-        "sh", "-c", 'find /srv/posthouse/mail/mailboxes -type d -name cur -path "*Maildir/cur" | head -1'
-    ).stdout.strip()
-    assert maildir, shown
+    settle(node, account, first)
+    maildir = inbox_of(node)
     node.run(
         "sh", "-c",
-        f"cd {maildir} && printf 'no header at all' > 'garbage' && : > '1700000000.M1P1.empty:2,S' && "
-        f"printf '\\000\\001\\377' > '1700000001.M1P1.binary,S=99999,W=5:2,' && mkdir a-folder && "
-        f"ln -s /etc/shadow 1700000002.M1P1.link:2, && chown -h vmail:vmail * && printf x > ../dovecot-uidlist",
+        f"cd {maildir} && printf 'no header at all' > garbage && : > 1700000000.M1P1.empty:2,S && "
+        "printf '\\000\\001\\377' > 1700000001.M1P1.binary,S=99999,W=5:2, && mkdir a-folder && "
+        "ln -s nowhere 1700000002.M1P1.dangling:2, && chown -h vmail:vmail * && printf x > ../dovecot-uidlist",
     )  # fmt: skip
     second = Senders(node.address, [address], each=5, senders=1).start().finish(timeout=60)
-    finding = settle(node, {address: accounts[address]}, second)
+    finding = settle(node, account, second)
     assert not finding.lost
-    found = delivered(node.address, {address: accounts[address]})
-    assert not audit(first, found).lost
+    assert not audit(first, delivered(node.address, account)).lost
+
+
+def test_a_file_that_nobody_may_read_puts_senders_off_until_it_is_mended(loaded_node: Loaded) -> None:
+    node, accounts = loaded_node
+    address = next(iter(accounts))
+    account = {address: accounts[address]}
+    settle(node, account, Senders(node.address, [address], each=2, senders=1).start().finish(timeout=60))
+    intruder = f"{inbox_of(node)}/1700000003.M1P1.root:2,"
+    node.run("sh", "-c", f"printf 'Subject: x\n\nx\n' > '{intruder}' && chmod 600 '{intruder}'")
+    senders = Senders(node.address, [address], each=3, senders=1).start()
+    node.wait_until("senders are put off", lambda: senders.ledger.refused_for_now >= 2)
+    assert not senders.ledger.refused_for_good
+    node.run("chown", "vmail:vmail", intruder)
+    finding = settle(node, account, senders.finish(timeout=60))
+    assert not finding.lost
