@@ -19,11 +19,14 @@ from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
 from appliance.coordination.store import Delete, Guard, Outcome, Put
+from appliance.directory.service import DirectoryService
 from appliance.errors import BadInput, NotFound, PosthouseError
 from appliance.settings.layers import EffectiveSettings, Owner, engine_settings
 from appliance.settings.parameter import Scope
 from appliance.settings.service import SettingsService
 from tests.integration.etcd_server import EtcdServer, make_keys, wait_until_ready
+from tests.integration.slapd_server import SlapdServer
+from tests.lab import LabError, rootfs
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="needs Debian's etcd-server")
 
@@ -191,3 +194,57 @@ def test_writers_at_once_never_break_a_rule_between_parameters(server: EtcdServe
 
 def test_the_pseudo_group_of_every_node_can_be_set(store: EtcdStore) -> None:
     assert SettingsService(store).set("smtp.process_limit", "70", Owner(Scope.GROUP, "local")).changed
+
+
+@pytest.fixture(scope="module")
+def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlapdServer]:
+    try:
+        rootfs.layers()
+    except LabError:
+        pytest.skip("needs slapd of the root filesystem: ./run rootfs")
+    made = SlapdServer(tmp_path_factory.mktemp("slapd"))
+    made.set_up()
+    made.start()
+    with made.service() as directory:
+        directory.domains.create("例子.cn")
+        directory.mailboxes.create(directory.mailboxes.wanted("alice@例子.cn", password="tin-Rook7-umbrella-Pf"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def run_with_directory(run: Run, slapd: SlapdServer, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(DirectoryService, "connect", slapd.service)
+    return run
+
+
+def test_a_domains_value_is_kept_in_the_directory_and_inherited_by_its_mailboxes(
+    run_with_directory: Run, slapd: SlapdServer, store: EtcdStore
+) -> None:
+    run = run_with_directory
+    run("set", "mailbox.language", "zh-TW")
+    run("set", "mailbox.language", "zh-CN", "--domain", "例子.cn")
+    shown = json.loads(run("show", "mailbox.language", "--mailbox", "alice@例子.cn", "--json"))
+    assert shown["value"] == "zh-CN"
+    assert shown["origin"] == {"scope": "domain", "name": "例子.cn"}
+    with slapd.service() as directory:
+        assert directory.settings_of("domain", "例子.cn") == {"mailbox.language": '"zh-CN"'}
+    assert agents_view(store)["mailbox.language"] == "zh-TW"
+    assert "In effect now: zh-TW (system)" in run("reset", "mailbox.language", "--domain", "例子.cn")
+    with slapd.service() as directory:
+        assert directory.settings_of("domain", "例子.cn") == {}
+
+
+def test_a_quota_set_for_a_mailbox_is_the_mailboxs_quota(run_with_directory: Run, slapd: SlapdServer) -> None:
+    said = run_with_directory("set", "mailbox.quota", "3G", "--mailbox", "alice@例子.cn")
+    assert said.endswith("Takes effect at once.\n")
+    with slapd.service() as directory:
+        assert directory.mailboxes.find("alice@例子.cn").quota == 3 * 2**30
+
+
+def test_settings_of_an_unknown_domain_or_mailbox_are_refused(run_with_directory: Run) -> None:
+    for option, owner in (("--domain", "example.net"), ("--mailbox", "bob@例子.cn")):
+        with pytest.raises(NotFound):
+            run_with_directory("set", "mailbox.language", "ja", option, owner)
+        with pytest.raises(NotFound):
+            run_with_directory("show", "mailbox.language", option, owner)
