@@ -6,6 +6,7 @@ Every step is small and repeatable; what to do is chosen by `supervise.decide`.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -68,6 +69,10 @@ class ManagedInstance:
         self._inputs = inputs
         try:
             change = await asyncio.to_thread(apply, self._engine, context, self._generations)
+            missed = self._missed(inputs, before)
+            if change is Change.NONE and missed is Change.RELOAD:
+                # only a file beside the configuration is new: it has to pass the check all the same
+                await asyncio.to_thread(self._engine.check, context, paths.config(self.id).resolve())
         except PosthouseError as error:
             self._refuse(Notice.of(error))
             return
@@ -75,14 +80,10 @@ class ManagedInstance:
             self._inputs = before
             self._refuse(Notice(key="configuration-not-written", facts={"detail": str(error)}))
             return
-        if before is None and self._loaded() != self._generations.current_hash():
-            change = Change.RESTART  # an earlier agent ended between writing it and having it loaded
-        elif before is not None and before.outside != inputs.outside:
-            change = max(change, Change.RELOAD)
         if self._refused is not None:
             log.info("%s: the configuration is good again", self.id)
         self._refused = None
-        self._pending = max(self._pending, change)
+        self._pending = max(self._pending, change, missed)
 
     async def supervise(self, context: RenderContext, *, wanted: bool, restart_asked: bool, most: Seconds) -> Action:
         """Look once, do the one thing that is needed now, and return it."""
@@ -135,12 +136,23 @@ class ManagedInstance:
     def _loaded_marker(self) -> Path:
         return paths.engine_folder(self.id) / "loaded"
 
-    def _loaded(self) -> str | None:
-        """The generation that the unit was last started or reloaded with."""
+    def _missed(self, inputs: Inputs, before: Inputs | None) -> Change:
+        """What the unit has not loaded yet besides a new generation: new certificates, or what an
+        earlier agent wrote and ended before it was loaded."""
+        if before is not None:
+            return Change.RELOAD if before.outside != inputs.outside else Change.NONE
         try:
-            return self._loaded_marker.read_text()
-        except OSError:
-            return None
+            generation, outside = json.loads(self._loaded_marker.read_text())
+        except (OSError, ValueError):
+            return Change.RESTART
+        if generation != self._generations.current_hash():
+            return Change.RESTART
+        return Change.NONE if outside == _plain(inputs.outside) else Change.RELOAD
+
+    def _note_loaded(self) -> None:
+        assert self._inputs is not None
+        loaded = [self._generations.current_hash(), _plain(self._inputs.outside)]
+        write_atomically(self._loaded_marker, json.dumps(loaded))
 
     def _refuse(self, notice: Notice) -> None:
         if notice != self._refused:
@@ -181,7 +193,7 @@ class ManagedInstance:
         await getattr(self._units, action)(self.id.unit)
         state = await self._units.settled(self.id.unit, _SETTLE)
         if action is not Action.STOP and state.is_running:
-            write_atomically(self._loaded_marker, self._generations.current_hash() or "")
+            self._note_loaded()
         self._seen = Seen(self._seen.wanted, state, backoff=self._backoff)
         self._changed()
 
@@ -193,6 +205,11 @@ class ManagedInstance:
             self._last_log = await last_lines(self.id.unit)
             log.warning("%s: failed before; last lines: %s", self.id, " | ".join(self._last_log))
         self._backoff = self._backoff.after_attempt(now, _BACKOFF_BASE, most)
+
+
+def _plain(stamps: tuple[tuple[str, int, int], ...]) -> list[list[str | int]]:
+    """Stamps as JSON gives them back."""
+    return [list(stamp) for stamp in stamps]
 
 
 def _stamps(files: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:

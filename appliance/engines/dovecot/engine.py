@@ -126,6 +126,9 @@ class Dovecot(Engine):
             "probe.passwd": RenderedFile(account, mode=0o640, group="dovecot"),
         }
 
+    def reads(self, context: RenderContext) -> tuple[Path, ...]:
+        return mail_tls.CERTIFICATE, mail_tls.KEY
+
     def check(self, context: RenderContext, folder: Path) -> None:
         problem = mail_tls.pair_problem()
         if problem:

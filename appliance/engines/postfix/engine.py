@@ -94,6 +94,9 @@ class Postfix(Engine):
             files[f"{name}.cf"] = RenderedFile(text)
         return files
 
+    def reads(self, context: RenderContext) -> tuple[Path, ...]:
+        return mail_tls.CERTIFICATE, mail_tls.KEY
+
     def check(self, context: RenderContext, folder: Path) -> None:
         found = [problem for problem in (mail_tls.pair_problem(),) if problem] or problems(folder)
         if found:
