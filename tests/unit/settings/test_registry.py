@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from appliance.settings.parameter import Parameter, Scope
 from appliance.settings.registry import CHECKS, PARAMETERS, SECTIONS, broken_rules, defaults, parameter
 from appliance.settings.sections.password import OWASP_ARGON2ID
 
+ROOT = Path(__file__).parents[3]
 ALL = list(PARAMETERS.values())
 
 
@@ -91,3 +93,13 @@ def test_values_that_contradict_each_other_break_a_rule(change: dict[str, int], 
     broken = list(broken_rules({**defaults(), **change}))
     assert [(error.field, error.key) for error in broken] == [(field, key)]
     assert str(broken[0]).startswith(field)
+
+
+def test_every_parameter_is_read_by_something() -> None:
+    """A parameter that nothing reads is a promise to the operator that nobody keeps."""
+    rooms = [path for room in ("appliance", "nodeagent") for path in (ROOT / room).rglob("*.py")]
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for path in rooms if path.parts[-3:-1] != ("settings", "sections")
+    )
+    unread = [name for name in PARAMETERS if f'"{name}"' not in code and f"'{name}'" not in code]
+    assert not unread
