@@ -36,7 +36,7 @@ _LOCK_WAIT = "60"
 _BATCH = 500
 _NAMES_AT_ONCE = 50
 #: dsync's exit code when something changed while it ran: another run is wanted (doveadm-sync(1)).
-_AGAIN = 2
+AGAIN = 2
 _RUNS = 3
 _PROBLEM = re.compile(r"(?:^|: )(Error|Fatal|Panic): (?P<text>.*)")
 _SHOWN = 300
@@ -90,7 +90,7 @@ class Dovecot:
         command = shlex.join(["doveadm", "-c", str(self.config), "exec", "imap", "-u", self.address])
         found: Counter[str] = Counter()
         try:
-            with IMAPClient(f"exec {command} 2>/dev/null", stream=True) as session:
+            with IMAPClient(f"exec {command} 2>/dev/null", stream=True, ssl=False) as session:
                 session.select_folder(folder, readonly=True)
                 for start in range(0, len(uids), _BATCH):
                     answer = session.fetch(list(uids[start : start + _BATCH]), ["BODY.PEEK[]"])
@@ -145,7 +145,7 @@ class Dovecot:
         done = Done(0, "", ())
         for _ in range(_RUNS):
             done = self.run(*command, "-l", _LOCK_WAIT, "-T", _IO_TIMEOUT, "-u", self.address, source, config=config)
-            if done.status != _AGAIN:
+            if done.status != AGAIN:
                 break
         return done
 

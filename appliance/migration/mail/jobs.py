@@ -6,6 +6,7 @@ A job never raises: whatever stops it stands in its report, and the other jobs g
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ from appliance.directory.model import Mailbox
 from appliance.errors import PosthouseError
 from appliance.migration.mail import imap, maildir, mbox, names
 from appliance.migration.mail.delivery import Progress, deliver
-from appliance.migration.mail.dovecot import Dovecot, complaint
+from appliance.migration.mail.dovecot import AGAIN, Dovecot, complaint
 from appliance.migration.mail.ledger import Ledger
 from appliance.migration.mail.mirror import Login, Server, imap_configuration
 from appliance.migration.mail.names import Folder
@@ -142,13 +143,14 @@ class ImapSource:
 
     def _mirror(self, location: Path, there: imap.There, tools: Tools) -> list[Notice]:
         """Let Dovecot fetch what is new there. Raises PosthouseError when that fails; what came is kept."""
+        _forget_percent_folders(location)
         exclude = [pattern for name in self.exclude for pattern in (name, f"{name}/*")]
         exclude += [f"{prefix}*" for prefix in there.elsewhere]
         text = imap_configuration(location, self.server, self.login, there.prefix)
         wanted = sum(count for folder, count in there.messages.items() if not names.matches(folder, self.exclude))
         with tools.dovecot.configuration(text) as config, _watching(location, wanted, tools.progress):
             done = tools.dovecot.mirror("imapc:", config, exclude)
-        if done.status:
+        if done.status not in (0, AGAIN):
             details = "; ".join(done.problems) or f"exit {done.status}"
             raise PosthouseError("migrate-fetching-failed", server=self.server.host, detail=details)
         return complaint(done, self.server.host)
@@ -163,6 +165,15 @@ class ImapSource:
                 facts: dict[str, str | int | float] = {"folder": name, "there": count, "fetched": fetched.get(name, 0)}
                 notices.append(Notice(key="migrate-count-differs", facts=facts))
         return notices
+
+
+def _forget_percent_folders(location: Path) -> None:
+    """Drop the mirrors of folders with a percent sign in their names, to be fetched anew.
+
+    dsync 2.3 escapes with it, takes such a mirror for a renamed folder, and would never bring it up to date.
+    """
+    for path in location.glob(".*%*"):
+        shutil.rmtree(path)
 
 
 @contextmanager
