@@ -154,8 +154,15 @@ def description(text: str, field: str = "description") -> str:
 
 def excerpt(text: str) -> str:
     """The beginning of what somebody typed, fit for a message."""
-    shown = "".join("\ufffd" if _unwanted(each) else each for each in text[:_EXCERPT])
+    shown = "".join("\ufffd" if deceives(each) else each for each in text[:_EXCERPT])
     return shown if len(text) <= _EXCERPT else shown + "…"
+
+
+def deceives(character: str) -> bool:
+    """Whether it controls, formats or separates text, is half of a surrogate pair, or no character at all."""
+    number = ord(character)
+    no_character = number & 0xFFFE == 0xFFFE or 0xFDD0 <= number <= 0xFDEF  # noqa: PLR2004 - Unicode 23.7
+    return no_character or (character not in _JOINERS and unicodedata.category(character) in _UNWANTED)
 
 
 def unique(addresses: Iterable[Address]) -> tuple[Address, ...]:
@@ -199,16 +206,9 @@ def _line(text: str, field: str, maximum: int) -> str:
     if len(text) > _LOOKED_AT * 4:
         raise BadInput(field, "name-too-long", maximum=maximum, length=len(text))
     plain = unicodedata.normalize("NFC", text).strip()
-    unfit = next((each for each in plain if each not in _JOINERS and _unwanted(each)), None)
+    unfit = next((each for each in plain if deceives(each)), None)
     if unfit is not None:
         raise BadInput(field, "name-character", character=f"U+{ord(unfit):04X}")
     if len(plain) > maximum:
         raise BadInput(field, "name-too-long", maximum=maximum, length=len(plain))
     return plain
-
-
-def _unwanted(character: str) -> bool:
-    """Control, format and separating characters, halves of surrogate pairs, and code points that are no characters."""
-    number = ord(character)
-    no_character = number & 0xFFFE == 0xFFFE or 0xFDD0 <= number <= 0xFDEF  # noqa: PLR2004 - Unicode 23.7
-    return no_character or unicodedata.category(character) in _UNWANTED

@@ -68,26 +68,29 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
 
 
 def create_many(mailboxes: Mailboxes, connection: DirectoryConnection, wanted: Iterable[Row]) -> Iterator[Outcome]:
-    """Make a mailbox of each row; yield outcomes, refusals as they are found. Raises Unavailable.
-
-    `connection` must not be used by others meanwhile.
-    """
-    waiting: deque[Row] = deque()
+    """Make a mailbox of each row; yield outcomes, refusals as they are found. Raises Unavailable."""
+    waiting: deque[tuple[Row, str]] = deque()
+    under_way: set[str] = set()  # slapd works on several at once: of two equal rows the first has to win
     refused: deque[Outcome] = deque()
     now = datetime.now(UTC)
 
     def accepted() -> Iterator[tuple[str, Attributes]]:
         for row, checked in _checked(mailboxes, wanted):
-            if isinstance(checked, NewMailbox):
-                waiting.append(row)
-                yield entries.new_mailbox(checked, now)
-            else:
+            if not isinstance(checked, NewMailbox):
                 refused.append(Outcome(row, checked))
+            elif (address := str(checked.address)) in under_way:
+                refused.append(Outcome(row, AlreadyExists("address-exists", address=checked.address.display)))
+            else:
+                waiting.append((row, address))
+                under_way.add(address)
+                yield entries.new_mailbox(checked, now)
 
     for refusal in connection.add_many(accepted()):
         while refused:
             yield refused.popleft()
-        yield Outcome(row := waiting.popleft(), _error(row, refusal))
+        row, address = waiting.popleft()
+        under_way.discard(address)
+        yield Outcome(row, _error(row, refusal))
     yield from refused
 
 

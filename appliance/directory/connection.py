@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Final
@@ -299,6 +300,7 @@ class DirectoryConnection:
             check_names=False,
             auto_range=False,
             auto_referrals=False,
+            return_empty_attributes=False,
         )
         try:
             connection.open()
@@ -331,9 +333,10 @@ def _unavailable(error: Exception) -> DirectoryUnavailable:
 
 def _unbind(connection: Any) -> None:
     """Close without asking the server: it may be what hangs."""
-    if connection is None or connection.strategy is None:
+    if connection is None:
         return
-    try:
+    socket = connection.socket  # ldap3 forgets the one on which opening failed
+    with suppress(LDAPException, OSError):
         connection.strategy.close()
-    except (LDAPException, OSError):
-        return
+    if socket is not None:
+        socket.close()

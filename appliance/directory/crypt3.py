@@ -29,10 +29,12 @@ def salt(prefix: str, cost: int) -> str:
 
 
 def crypt(password: str, setting: str) -> str:
-    """Hash by what `setting` (a salt, or a hash to compare with) says; a string that equals nothing if it is unfit."""
+    """Hash by what `setting` (a salt, or a hash to compare with) says; raise ValueError if it is unfit."""
     data = ctypes.create_string_buffer(_DATA_BYTES)
     made = _library().crypt_rn(password.encode(), setting.encode("ascii", "replace"), data, len(data))
-    return made.decode("ascii") if made else "*"
+    if not made:
+        raise ValueError("unfit setting")
+    return str(made.decode("ascii"))
 
 
 @cache

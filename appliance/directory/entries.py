@@ -11,7 +11,7 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
 from appliance.directory import schema as s
-from appliance.directory.addresses import Address, DomainName, description, display_name, excerpt
+from appliance.directory.addresses import Address, DomainName, deceives, description, display_name, excerpt
 from appliance.directory.connection import Attributes, Changes, Edit, Entry, Values
 from appliance.directory.model import (
     Alias,
@@ -217,7 +217,7 @@ def matching(kind: str, term: str, *attributes: str, field: str = "term") -> str
     Raises BadInput for a term that is empty or too long.
     """
     plain = term.strip()
-    if not plain or len(plain) > _MAX_TERM:
+    if not plain or len(plain) > _MAX_TERM or any(map(deceives, plain)):
         raise BadInput(field, "directory-bad-term", maximum=_MAX_TERM, value=excerpt(plain))
     wild = "*" if len(plain.encode()) >= _INDEXED_RUN else ""
     terms = "".join(f"({attribute}={wild}{literal(plain)}*)" for attribute in attributes)

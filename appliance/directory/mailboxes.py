@@ -172,14 +172,20 @@ class Mailboxes:
 
     def delete(self, address: str) -> Mailbox:
         """Delete a mailbox; its mail stays until it is purged. Raises BadInput, NotFound."""
-        named = any_address(address)
-        before = entries.mailbox_of(self._read(named))
+        before = self.find(address)
+        self.bury(before)
+        return entries.mailbox_of(self._lying(s.DELETED, before.id))
+
+    def bury(self, mailbox: Mailbox) -> None:
+        """The same for a mailbox that was just read. Raises NotFound."""
+        named = any_address(mailbox.address)
         self._modify(named, {s.DELETED_AT: [(Edit.REPLACE, [entries.time_text(datetime.now(UTC))])]})
         try:
-            self._connection.rename(entries.address_dn(named), entries.deleted_rdn(before.id), s.DELETED, keep_old=True)
+            self._connection.rename(
+                entries.address_dn(named), entries.deleted_rdn(mailbox.id), s.DELETED, keep_old=True
+            )
         except EntryMissing:
             raise NotFound("mailbox-unknown", address=named.display) from None
-        return entries.mailbox_of(self._lying(s.DELETED, before.id))
 
     def deleted(self, domain: str | None = None) -> Iterator[Mailbox]:
         """Yield deleted mailboxes whose mail is kept."""

@@ -142,7 +142,7 @@ def imported(text: str, field: str = "password_hash") -> str:
     if form is None:
         raise BadInput(field, "password-hash-unknown", schemes=", ".join(SCHEMES))
     match = form.fullmatch(body)
-    if match is None or (scheme == "SSHA512" and len(_unbase64(body)) < _LEAST_SSHA512):
+    if match is None or not _decodes(scheme, body):
         raise BadInput(field, "password-hash-malformed", scheme=scheme)
     for bound, value in match.groupdict().items():
         if value is not None and int(value) > _MOST[bound]:
@@ -153,10 +153,11 @@ def imported(text: str, field: str = "password_hash") -> str:
 def verifies(stored: str, password: str) -> bool:
     """Whether `password` is the one that `{SCHEME}hash` was made of."""
     label = _LABELLED.fullmatch(stored)
-    if label is None:
+    form = _FORMS.get(label[1]) if label else None
+    if label is None or form is None or not form.fullmatch(label[2]):
         return False
-    plain, (scheme, body) = unicodedata.normalize("NFC", password), label.groups()
-    match scheme:
+    plain, body = unicodedata.normalize("NFC", password), label[2]
+    match label[1]:
         case "ARGON2ID":
             try:
                 return argon2.PasswordHasher().verify(body, plain)
@@ -164,13 +165,13 @@ def verifies(stored: str, password: str) -> bool:
                 return False
         case "SCRAM-SHA-256":
             iterations, salt, *_ = body.split(",")
-            return hmac.compare_digest(_scram(plain, base64.b64decode(salt), int(iterations)), body)
+            again = _scram(plain, _unbase64(salt), int(iterations))
         case "SSHA512":
-            raw = _unbase64(body)
-            digest = hashlib.sha512(plain.encode() + raw[_SHA512_BYTES:]).digest()
-            return hmac.compare_digest(digest, raw[:_SHA512_BYTES])
+            salt_bytes = _unbase64(body)[_SHA512_BYTES:]
+            again = base64.b64encode(hashlib.sha512(plain.encode() + salt_bytes).digest() + salt_bytes).decode("ascii")
         case _:
-            return hmac.compare_digest(crypt3.crypt(plain, body), body)
+            again = crypt3.crypt(plain, body)
+    return hmac.compare_digest(again, body)
 
 
 def generated() -> str:
@@ -181,10 +182,13 @@ def generated() -> str:
 def _score(password: str, address: Address | None) -> int:
     from zxcvbn import zxcvbn  # noqa: PLC0415 - its word lists take 50 ms to load
 
-    known = [
-        "posthouse",
-        *([address.local, address.domain.ascii, *address.domain.display.split(".")] if address else ()),
-    ]
+    known = ["posthouse"]
+    if address is not None:
+        known += [
+            address.local,
+            address.domain.ascii,
+            *re.split(r"[._'-]", f"{address.local}.{address.domain.display}"),
+        ]
     return int(zxcvbn(password[:BCRYPT_BYTES], user_inputs=known)["score"])
 
 
@@ -195,6 +199,13 @@ def _scram(password: str, salt: bytes, iterations: int) -> str:
     stored = hashlib.sha256(client).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     return ",".join((str(iterations), *(base64.b64encode(part).decode("ascii") for part in (salt, stored, server))))
+
+
+def _decodes(scheme: str, body: str) -> bool:
+    """Whether what is base64 in a hash really is, and long enough."""
+    if scheme == "SSHA512":
+        return len(_unbase64(body)) >= _LEAST_SSHA512
+    return scheme != "SCRAM-SHA-256" or all(_unbase64(part) for part in body.split(",")[1:])
 
 
 def _unbase64(text: str) -> bytes:

@@ -80,7 +80,7 @@ class DirectoryService:
             self.domains.close(domain)
             for mailbox in self.mailboxes.all(name):
                 with suppress(NotFound):
-                    self.mailboxes.delete(mailbox.address)
+                    self.mailboxes.bury(mailbox)
             for address in self.aliases.all(name):
                 with suppress(NotFound):
                     self.aliases.delete(address.address)

@@ -1,0 +1,145 @@
+"""slapd's rendered configuration: who is let in, what is indexed, what a change asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from appliance.cluster.model import Node, Role, ServiceGroup
+from appliance.cluster.names import LOCAL_GROUP, NodeName
+from appliance.directory import schema
+from appliance.engines.base import Change, RenderContext
+from appliance.engines.slapd import Slapd, seed
+from appliance.settings.registry import defaults
+
+UIDS = {"root": 0, "posthouse": 57001, "dovecot": 104, "dovenull": 105, "postfix": 57025}
+
+
+def context(**settings: Any) -> RenderContext:
+    return RenderContext(
+        instance=schema.SLAPD,
+        group=ServiceGroup(name=LOCAL_GROUP),
+        node=Node(name=NodeName("n1"), roles=frozenset({Role.DIRECTORY})),
+        hostname="n1.example.com",
+        settings={**defaults(), **settings},
+    )
+
+
+def configuration(uids: Mapping[str, int] = UIDS, settings: Mapping[str, Any] = MappingProxyType({})) -> str:
+    return Slapd(uids.__getitem__).render(context(**settings))["slapd.conf"].text
+
+
+def identity(text: str, uid: int, gid: int = 7) -> str | None:
+    """Who slapd takes a peer for: the first authz-regexp that matches, as slapd.conf(5) says."""
+    name = f"gidNumber={gid}+uidNumber={uid},cn=peercred,cn=external,cn=auth"
+    for pattern, known in re.findall(r'^authz-regexp "(.*)" "(.*)"$', text, re.MULTILINE):
+        if re.search(pattern, name):
+            return str(known)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("uid", "who"),
+    [
+        (0, "cn=manager,o=posthouse"),
+        (57001, "cn=manager,o=posthouse"),
+        (104, "cn=dovecot,o=posthouse"),
+        (105, "cn=dovecot,o=posthouse"),
+        (57025, "cn=postfix,o=posthouse"),
+        (1000, None),
+        (10, None),
+        (1040, None),
+        (65534, None),
+    ],
+)
+def test_a_peer_is_who_its_uid_says(uid: int, who: str | None) -> None:
+    assert identity(configuration(), uid) == who
+
+
+def test_a_group_id_makes_nobody_a_manager() -> None:
+    assert identity(configuration(), 1000, gid=0) is None
+
+
+def test_accounts_that_the_node_lacks_are_left_out() -> None:
+    text = configuration({"root": 0})
+    assert identity(text, 0) == "cn=manager,o=posthouse"
+    assert text.count("authz-regexp") == 1
+    assert "uidNumber=()" not in text
+
+
+def test_settings_and_paths_arrive_where_they_belong() -> None:
+    text = configuration(settings={"directory.max_size": 1 << 30, "directory.threads": 32})
+    assert "\nmaxsize 1073741824\n" in text
+    assert "\nthreads 32\n" in text
+    assert "\ndirectory /var/lib/posthouse/local/slapd\n" in text
+    assert f"\ninclude {context().config}/posthouse.schema\n" in text
+
+
+def test_nobody_signs_in_by_password_or_not_at_all() -> None:
+    text = configuration()
+    assert "\ndisallow bind_anon bind_simple\n" in text
+    assert "\nrequire authc\n" in text
+    assert "rootpw" not in text
+
+
+def test_postfix_is_never_let_near_a_password() -> None:
+    rules = re.split(r"^(?=access to )", configuration(), flags=re.MULTILINE)[1:]
+    passwords = [rule for rule in rules if f"attrs={schema.PASSWORD}" in rule]
+    assert len(passwords) == 1
+    assert "postfix" not in passwords[0]
+    assert schema.PASSWORD not in schema.ROUTING_ATTRIBUTES
+    for rule in rules:
+        assert re.search(r"by \* none\s*", rule), rule
+
+
+def test_every_attribute_that_engines_look_up_by_is_indexed() -> None:
+    indexed = {
+        name: kinds
+        for names, kinds in re.findall(r"^index ([A-Za-z,]+) (\S+)$", configuration(), re.MULTILINE)
+        for name in names.split(",")
+    }
+    looked_up = (schema.MAIL, schema.LOGIN, schema.ASSOCIATED_DOMAIN, schema.DOMAIN_NAME, schema.TARGET)
+    assert all("eq" in indexed[name] for name in looked_up)
+    assert all("sub" in indexed[name] for name in (schema.MAIL, schema.DISPLAY_NAME))
+    assert indexed["entryUUID"] == indexed["entryCSN"] == "eq"
+
+
+def test_rendering_twice_gives_the_same_and_any_change_asks_for_a_restart() -> None:
+    engine = Slapd(UIDS.__getitem__)
+    old, same = engine.render(context()), engine.render(context())
+    assert old == same
+    assert engine.change(old, same) is Change.NONE
+    assert engine.change(old, engine.render(context(**{"directory.threads": 4}))) is Change.RESTART
+
+
+def test_every_name_in_code_stands_in_the_schema() -> None:
+    text = schema.SCHEMA_FILE.read_text(encoding="ascii")
+    defined = set(re.findall(r"NAME '([A-Za-z]+)'", text))
+    named = {
+        value
+        for name, value in vars(schema).items()
+        if name.isupper() and isinstance(value, str) and re.fullmatch(r"posthouse[A-Z][A-Za-z]+", value)
+    }
+    assert named == defined
+
+
+def test_numbers_in_the_schema_are_never_used_twice() -> None:
+    numbers = re.findall(r"\( (posthouse(?:Attribute|Class):\d+) ", schema.SCHEMA_FILE.read_text(encoding="ascii"))
+    assert len(numbers) == len(set(numbers)) == 20
+
+
+def test_the_first_entries_are_the_root_and_its_containers() -> None:
+    names = re.findall(r"^dn: (.*)$", seed.tree(), re.MULTILINE)
+    assert names == [schema.SUFFIX, *schema.CONTAINERS]
+
+
+def test_folders_belong_to_slapd_alone() -> None:
+    folders = {folder.path: folder for folder in Slapd(UIDS.__getitem__).directories(context())}
+    database = folders[Path("/var/lib/posthouse/local/slapd")]
+    assert (database.owner, database.mode) == ("openldap", 0o700)
+    assert folders[context().run].mode & 0o005 == 0o005, "peers reach the socket"
