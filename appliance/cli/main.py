@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 import click
 
+from appliance.cli.output import printable
 from appliance.errors import PosthouseError
+from appliance.i18n import lazy
 
 #: command -> module:attribute of its click command
 COMMANDS: Mapping[str, str] = {
@@ -42,10 +44,10 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, help=lazy("posthouse-help"))
 @click.version_option(package_name="posthouse")
 def posthouse() -> None:
-    """Posthouse, the e-mail cluster appliance."""
+    pass
 
 
 def main() -> None:
@@ -58,5 +60,6 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except PosthouseError as error:
-        click.echo(f"posthouse: {error}", err=True)
+        # what was refused may hold control characters: it must not drive the reader's terminal
+        click.echo("\n".join(printable(line) for line in f"posthouse: {error}".split("\n")), err=True)
         sys.exit(error.exit_code)

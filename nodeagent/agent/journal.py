@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 from appliance.cluster.names import Seconds
 
 _DEADLINE = Seconds(3.0)
 _LONGEST = 300
+#: So many entries are looked at to find lines that the unit itself wrote.
+_LOOK_BACK = 60
+_SYSTEMD = "1"
 
 
 async def last_lines(unit: str, count: int = 5) -> tuple[str, ...]:
-    """The unit's newest `count` lines, oldest first; empty when the journal does not answer."""
+    """The newest `count` lines that the unit's own processes wrote, oldest first; systemd's words about it
+    where there are none. Empty when the journal does not answer."""
     try:
         process = await asyncio.create_subprocess_exec(
-            "journalctl", "--unit", unit, "--lines", str(count), "--output", "cat", "--no-pager", "--quiet",
+            "journalctl", "--unit", unit, "--lines", str(_LOOK_BACK), "--output", "json",
+            "--output-fields", "MESSAGE,_PID", "--no-pager", "--quiet",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
     except OSError:
@@ -26,4 +33,18 @@ async def last_lines(unit: str, count: int = 5) -> tuple[str, ...]:
         process.kill()
         await process.wait()
         return ()
-    return tuple(line[:_LONGEST] for line in out.decode(errors="replace").splitlines()[-count:])
+    return tell(out.decode(errors="replace").splitlines(), count)
+
+
+def tell(entries: list[str], count: int) -> tuple[str, ...]:
+    """The last lines in journal entries (JSON, one a line; systemd.journal-fields(7)). Pure."""
+    own, about = [], []
+    for entry in entries:
+        try:
+            fields: dict[str, Any] = json.loads(entry)
+        except ValueError:
+            continue
+        message = fields.get("MESSAGE")
+        if isinstance(message, str):
+            (about if fields.get("_PID") == _SYSTEMD else own).append(message[:_LONGEST])
+    return tuple((own or about)[-count:])

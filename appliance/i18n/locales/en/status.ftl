@@ -1,3 +1,4 @@
+posthouse-help = Posthouse, the e-mail cluster appliance.
 status-help = Say on one screen whether mail works here, and if not, why.
 status-no-report = The agent has not reported yet. Is it running? systemctl status posthouse-agent
 status-stale = The agent's last report is { $seconds } s old; mail may run on without it. See: systemctl status posthouse-agent

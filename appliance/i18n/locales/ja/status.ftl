@@ -1,3 +1,4 @@
+posthouse-help = Posthouse（駅站）、メールクラスターアプライアンス。
 status-help = メールが動いているか、動いていなければ理由を一画面で示します。
 status-no-report = エージェントからまだ報告がありません。動いていますか？ systemctl status posthouse-agent
 status-stale = エージェントの最後の報告は { $seconds } 秒前です。メールは動き続けている可能性があります。確認: systemctl status posthouse-agent

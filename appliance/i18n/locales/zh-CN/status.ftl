@@ -1,3 +1,4 @@
+posthouse-help = 驿站（Posthouse），高可用电子邮件集群系统。
 status-help = 用一屏说明本机邮件是否正常；如不正常，说明原因。
 status-no-report = 代理尚未报告。它在运行吗？systemctl status posthouse-agent
 status-stale = 代理的上次报告是 { $seconds } 秒前；邮件服务可能仍在运行。查看：systemctl status posthouse-agent

@@ -1,3 +1,4 @@
+posthouse-help = 驛站（Posthouse），高可用電子郵件叢集系統。
 status-help = 用一頁說明本機郵件是否正常；如不正常，說明原因。
 status-no-report = 代理程式尚未回報。它在執行嗎？systemctl status posthouse-agent
 status-stale = 代理程式的上次回報是 { $seconds } 秒前；郵件服務可能仍在執行。查看：systemctl status posthouse-agent
