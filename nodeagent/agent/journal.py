@@ -38,7 +38,8 @@ async def last_lines(unit: str, count: int = 5) -> tuple[str, ...]:
 
 def tell(entries: list[str], count: int) -> tuple[str, ...]:
     """The last lines in journal entries (JSON, one a line; systemd.journal-fields(7)). Pure."""
-    own, about = [], []
+    own: list[str] = []
+    about: list[str] = []
     for entry in entries:
         try:
             fields: dict[str, Any] = json.loads(entry)
