@@ -38,7 +38,7 @@ _NAMES_AT_ONCE = 50
 #: dsync's exit code when something changed while it ran: another run is wanted (doveadm-sync(1)).
 AGAIN = 2
 _RUNS = 3
-_PROBLEM = re.compile(r"(?:^|: )(Error|Fatal|Panic): (?P<text>.*)")
+_PROBLEM = re.compile(r"(?:^|: )(Error|Fatal|Panic): (?P<text>(?!Raw backtrace).*)")
 _SHOWN = 300
 #: Only what can stand in an address reaches the command of a session.
 _ADDRESS = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-z0-9.-]+")

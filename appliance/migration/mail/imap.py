@@ -8,6 +8,7 @@ naming of folders, and counts messages for the final comparison.
 from __future__ import annotations
 
 import imaplib
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from appliance.migration.mail.names import Folder
 
 _TIMEOUT = 60.0
 _UNSELECTABLE = frozenset({b"\\noselect", b"\\nonexistent"})
+_BYTES = re.compile(r"b(['\"])(.*)\1", re.DOTALL)
 _IDENTITY = {"name": "posthouse"}
 
 
@@ -118,5 +120,9 @@ def _translated(server: Server, login: Login) -> Iterator[None]:
 
 
 def _said(error: Exception) -> str:
+    """What the server or the system says; imaplib gives the server's words as bytes, or as how Python writes them."""
     text = error.args[0] if error.args else error
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(error)
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "replace")
+    match = _BYTES.fullmatch(str(text))
+    return match[2] if match else str(error)

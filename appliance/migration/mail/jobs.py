@@ -32,6 +32,8 @@ from appliance.settings.units import about_size
 
 _ATTEMPTS = 3
 _TICK = 1.0
+#: What dsync says when the source's inbox is not the one it was (its UIDVALIDITY changed): the mirror is made anew.
+_ANOTHER_INBOX = "INBOX can't be deleted"
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,9 @@ class ImapSource:
         wanted = sum(count for folder, count in there.messages.items() if not names.matches(folder, self.exclude))
         with tools.dovecot.configuration(text) as config, _watching(location, wanted, tools.progress):
             done = tools.dovecot.mirror("imapc:", config, exclude)
+            if any(_ANOTHER_INBOX in problem for problem in done.problems):
+                shutil.rmtree(location)
+                done = tools.dovecot.mirror("imapc:", config, exclude)
         if done.status not in (0, AGAIN):
             details = "; ".join(done.problems) or f"exit {done.status}"
             raise PosthouseError("migrate-fetching-failed", server=self.server.host, detail=details)

@@ -46,10 +46,10 @@ class Login:
 
 
 def quoted(value: str, name: str) -> str:
-    """`value` as a string of Dovecot's configuration in which nothing is expanded. Raises BadInput."""
+    """`value` as a string of Dovecot's configuration. Raises BadInput."""
     if _UNWRITABLE.search(value):
         raise BadInput(name, "migrate-control-character")
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def imported_configuration(location: Path) -> str:
@@ -71,7 +71,8 @@ def imap_configuration(location: Path, server: Server, login: Login, prefix: str
     settings = {
         "imapc_host": quoted(server.host, "server"),
         "imapc_port": str(server.port),
-        "imapc_user": quoted(login.user, "user"),
+        # Dovecot expands %-variables in the name, not in the password.
+        "imapc_user": quoted(login.user.replace("%", "%%"), "user"),
         "imapc_password": quoted(login.password, "password"),
         "imapc_ssl": {Tls.IMAPS: "imaps", Tls.STARTTLS: "starttls", Tls.NONE: "no"}[server.tls],
         "imapc_ssl_verify": "yes" if server.verify else "no",

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ from appliance.migration.mail.report import MailboxReport
 from appliance.migration.mail.stage import Stage, require_space
 
 OWNER = "vmail"
+#: A run that was just killed may hold the lock for a moment yet.
+_LOCK_WITHIN = 3.0
+_LOCK_POLL = 0.05
 
 
 def root(group: GroupName) -> Path:
@@ -42,13 +46,22 @@ def locked(folder: Path, address: str) -> Iterator[None]:
     """Hold the lock of a mailbox's folder. Raises Unavailable when somebody has it."""
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable("migrate-busy", address=address) from None
+        until = time.monotonic() + _LOCK_WITHIN
+        while not _try_lock(lock):
+            if time.monotonic() > until:
+                raise Unavailable("migrate-busy", address=address)
+            time.sleep(_LOCK_POLL)
         yield
     finally:
         os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class Workplace:

@@ -128,9 +128,10 @@ def test_any_value_is_quoted_on_one_line_or_refused(value: str) -> None:
 
 def test_the_configuration_of_a_mirror_verifies_the_server_unless_told_otherwise() -> None:
     server = Server("imap.example.com", 993, Tls.IMAPS)
-    text = mirror.imap_configuration(Path("/x/Maildir"), server, Login("ann", 'se"cr%et'), "INBOX")
+    text = mirror.imap_configuration(Path("/x/Maildir"), server, Login("a%n", 'se"cr%et'), "INBOX")
     assert "imapc_ssl = imaps\nimapc_ssl_verify = yes\n" in text
-    assert 'imapc_password = "se\\"cr%%et"\n' in text
+    assert 'imapc_password = "se\\"cr%et"\n' in text
+    assert 'imapc_user = "a%%n"\n' in text
     assert 'imapc_list_prefix = "INBOX"\n' in text
     careless = Server("imap.example.com", 143, Tls.NONE, verify=False)
     text = mirror.imap_configuration(Path("/x/Maildir"), careless, Login("ann", "x"), "")
