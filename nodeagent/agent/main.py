@@ -33,7 +33,7 @@ async def serve(identity: NodeFile) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     units = Units()
-    housekeeping = Housekeeping(tasks(identity, purge_deleted))
+    housekeeping = Housekeeping(tasks(purge_deleted))
     agent = Agent(identity, units, housekeeping)
 
     def open_store() -> Store:

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from appliance import paths
 from appliance.cluster.names import MAIL_GROUP, Seconds
 from appliance.cluster.report import Notice
+from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
-from appliance.node_file import NodeFile
-from appliance.pki import upkeep
 from nodeagent.agent.housekeeping import Task
 
 log = logging.getLogger("posthouse.agent")
 
+#: With fewer days left the operator is told; the installation's own certificates are renewed long before.
+CERTIFICATE_DAYS = 21
 
-def tasks(identity: NodeFile, purge: Callable[[], int]) -> tuple[Task, ...]:
+
+def tasks(purge: Callable[[], int]) -> tuple[Task, ...]:
     """Every task. `purge` removes the mail of mailboxes whose time has passed and returns how many."""
 
     async def certificates() -> tuple[Notice, ...]:
-        renewed = await asyncio.to_thread(upkeep.ensure, identity)
-        if renewed:
-            log.info("certificates renewed: %s", ", ".join(renewed))
+        found = await asyncio.to_thread(_renew)
+        if found["renewed"]:
+            log.info("certificates renewed: %s", ", ".join(found["renewed"]))
+        days = found["mail_days_left"]
+        if days is not None and days < CERTIFICATE_DAYS:
+            return (Notice(key="certificate-expires", facts={"days": days}),)
         return ()
 
     async def clock() -> tuple[Notice, ...]:
@@ -44,6 +53,17 @@ def tasks(identity: NodeFile, purge: Callable[[], int]) -> tuple[Task, ...]:
         Task("clock", Seconds(60.0), clock),
         Task("deleted mailboxes", Seconds(3600.0), deleted_mailboxes, due=_after_start(120.0)),
     )
+
+
+def _renew() -> dict[str, Any]:
+    """Run the renewal in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance.pki.renew"], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode != 0:
+        raise PosthouseError("certificates-not-looked-at", detail=done.stderr.strip()[-300:])
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _after_start(seconds: float) -> float:

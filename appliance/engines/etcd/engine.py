@@ -8,21 +8,17 @@ pair the way etcd will: a pair that does not match, or that the user etcd cannot
 
 from __future__ import annotations
 
-import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError
 
 from appliance import durable_files, paths
 from appliance.cluster.names import EngineName, Seconds
-from appliance.coordination.connection import Keys
-from appliance.coordination.etcd import EtcdStore
-from appliance.coordination.store import StoreUnavailable
 from appliance.engines.base import (
     Change,
     ConfigurationRefused,
@@ -30,21 +26,20 @@ from appliance.engines.base import (
     Engine,
     Facts,
     Probe,
-    ProbeFailed,
     RenderContext,
     Rendered,
     RenderedFile,
 )
+from appliance.engines.etcd import probe
 from appliance.engines.etcd.configuration import EtcdConfiguration, TransportSecurity
 from appliance.errors import BadInput
-from appliance.node_file import DEFAULT_ENDPOINT, STORE_NAME
-from appliance.pki.authority import issued_by, names_of
-from appliance.pki.pairs import PairSlot
+from appliance.node_file import DEFAULT_ENDPOINT
 
 USER: Final = "etcd"
 FILE: Final = "etcd.yml"
 PEER_URL: Final = "https://127.0.0.1:2380"
-PROBE_DEADLINE: Final = Seconds(4.0)
+_KEY_PAIR: Final = "appliance.engines.etcd.key_pair"
+_LOOK_DEADLINE: Final = Seconds(20.0)
 
 
 class Etcd(Engine):
@@ -103,37 +98,20 @@ class Etcd(Engine):
 
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         async def linearizable_read() -> None:
-            await asyncio.to_thread(self._read_once)
+            await probe.ask(self._client_url, self._pki)
 
-        return (Probe("etcd-read", linearizable_read, deadline=Seconds(5.0), every=Seconds(5.0)),)
-
-    def _read_once(self) -> None:
-        """A read that a quorum confirms, over TLS with the node's own certificate."""
-        try:
-            with EtcdStore([self._client_url], Keys.read(self._pki), deadline=PROBE_DEADLINE) as store:
-                store.get("/posthouse/probe")
-        except StoreUnavailable as error:
-            raise ProbeFailed("etcd-read", str(error)) from error
+        return (Probe(probe.NAME, linearizable_read),)
 
     def _pair_problem(self, security: TransportSecurity) -> str | None:
-        """Why etcd could not use this key pair, or None. The files may be links: what counts is their target."""
-        certificate_file = security.cert_file
-        pair = PairSlot(certificate_file.parent, certificate_file.stem).read()
-        if pair is None or not security.trusted_ca_file.exists():
-            return f"{certificate_file}: no such key pair, or no {security.trusted_ca_file}"
-        leaf = pair.leaf()
-        key = serialization.load_pem_private_key(pair.key, password=None)
-        if key.public_key() != leaf.public_key():
-            return f"{security.key_file} does not belong to {certificate_file}"
-        if not issued_by(leaf, _certificate(security.trusted_ca_file)):
-            return f"{certificate_file} was not issued by {security.trusted_ca_file}"
-        if STORE_NAME not in names_of(leaf):
-            return f"{certificate_file} does not carry the name {STORE_NAME}"
+        """Why etcd could not use this key pair, or None."""
+        files = (security.cert_file, security.key_file, security.trusted_ca_file)
+        looked = subprocess.run(
+            [sys.executable, "-m", _KEY_PAIR, *map(str, files)],
+            capture_output=True, text=True, timeout=_LOOK_DEADLINE, check=False,
+        )  # fmt: skip
+        if looked.returncode != 0:
+            return looked.stderr.strip()[-500:]
         about = security.key_file.stat()
         if about.st_gid != self._group_id(USER) or not about.st_mode & 0o040:
             return f"{security.key_file} cannot be read by the group {USER}"
         return None
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(path.read_bytes())

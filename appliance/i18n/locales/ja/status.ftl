@@ -41,3 +41,5 @@ service-started = { $instance } は稼働し、応答しています。
 service-unknown = このノードにインスタンス { $instance } はありません。確認: posthouse service list
 service-is-the-store = { $instance } は協調ストアです。この方法で止めると再び起動できません。
 service-not-reached = { $seconds } 秒後も { $instance } が望む状態になっていません。確認: posthouse status
+certificate-expires = メール証明書の有効期間は残り { $days } 日です。新しい証明書を導入してください: posthouse tls install CERT KEY
+certificates-not-looked-at = 証明書を確認できませんでした: { $detail }
