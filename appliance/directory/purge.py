@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from appliance.cluster.names import GroupName
+from appliance import paths
+from appliance.cluster.names import GroupName, group_name
 from appliance.directory.addresses import domain_name
 from appliance.directory.mailboxes import Mailboxes
 from appliance.directory.model import Mailbox, home
@@ -100,3 +102,14 @@ def _mailboxes_of(volume: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def main() -> None:
+    """`python -m appliance.directory.purge GROUP`: purge what is due, print how many."""
+    group = group_name(sys.argv[1])
+    with DirectoryService.connect() as directory:
+        print(sum(1 for _ in purge_due(directory, paths.volume(group), group)))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,13 +7,10 @@ import logging
 import signal
 import sys
 
-from appliance import node_file, paths
+from appliance import node_file
 from appliance.cluster import keys
-from appliance.cluster.names import MAIL_GROUP
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
-from appliance.directory.purge import purge_due
-from appliance.directory.service import DirectoryService
 from appliance.node_file import NodeFile
 from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import Agent
@@ -33,7 +30,7 @@ async def serve(identity: NodeFile) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     units = Units()
-    housekeeping = Housekeeping(tasks(purge_deleted))
+    housekeeping = Housekeeping(tasks())
     agent = Agent(identity, units, housekeeping)
 
     def open_store() -> Store:
@@ -64,12 +61,6 @@ async def _pet() -> None:
     while True:
         notify("WATCHDOG=1")
         await asyncio.sleep(WATCHDOG_EVERY)
-
-
-def purge_deleted() -> int:
-    """Remove the mail of mailboxes that were deleted long enough ago; return how many."""
-    with DirectoryService.connect() as directory:
-        return sum(1 for _ in purge_due(directory, paths.volume(MAIL_GROUP), MAIL_GROUP))
 
 
 def main() -> None:

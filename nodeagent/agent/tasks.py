@@ -7,7 +7,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from appliance import paths
@@ -21,13 +20,14 @@ log = logging.getLogger("posthouse.agent")
 
 #: With fewer days left the operator is told; the installation's own certificates are renewed long before.
 CERTIFICATE_DAYS = 21
+_PROGRAM = Seconds(600.0)
 
 
-def tasks(purge: Callable[[], int]) -> tuple[Task, ...]:
-    """Every task. `purge` removes the mail of mailboxes whose time has passed and returns how many."""
+def tasks() -> tuple[Task, ...]:
+    """Every task of a node."""
 
     async def certificates() -> tuple[Notice, ...]:
-        found = await asyncio.to_thread(_renew)
+        found: dict[str, Any] = json.loads(await asyncio.to_thread(_program, "appliance.pki.renew"))
         if found["renewed"]:
             log.info("certificates renewed: %s", ", ".join(found["renewed"]))
         days = found["mail_days_left"]
@@ -43,7 +43,7 @@ def tasks(purge: Callable[[], int]) -> tuple[Task, ...]:
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
         if paths.owned_marker(MAIL_GROUP).exists():
-            count = await asyncio.to_thread(purge)
+            count = int(await asyncio.to_thread(_program, "appliance.directory.purge", MAIL_GROUP))
             if count:
                 log.info("removed the mail of %d deleted mailboxes", count)
         return ()
@@ -55,15 +55,14 @@ def tasks(purge: Callable[[], int]) -> tuple[Task, ...]:
     )
 
 
-def _renew() -> dict[str, Any]:
-    """Run the renewal in a process of its own."""
+def _program(module: str, *arguments: str) -> str:
+    """Run one of our programs; the agent does not hold what it needs only for that. Returns what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "appliance.pki.renew"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=_PROGRAM, check=False
     )
     if done.returncode != 0:
-        raise PosthouseError("certificates-not-looked-at", detail=done.stderr.strip()[-300:])
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+        raise PosthouseError("program-failed", program=module, detail=done.stderr.strip()[-300:])
+    return done.stdout
 
 
 def _after_start(seconds: float) -> float:

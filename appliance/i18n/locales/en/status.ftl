@@ -42,4 +42,4 @@ service-unknown = This node has no instance { $instance }. See: posthouse servic
 service-is-the-store = { $instance } is the coordination store: stopped this way, it could not be started again.
 service-not-reached = { $instance } is not as wanted after { $seconds } s. See: posthouse status
 certificate-expires = The mail certificate is good for { $days } more days only. Install a new one: posthouse tls install CERT KEY
-certificates-not-looked-at = The certificates could not be looked at: { $detail }
+program-failed = { $program } failed: { $detail }

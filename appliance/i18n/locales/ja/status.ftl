@@ -42,4 +42,4 @@ service-unknown = このノードにインスタンス { $instance } はあり�
 service-is-the-store = { $instance } は協調ストアです。この方法で止めると再び起動できません。
 service-not-reached = { $seconds } 秒後も { $instance } が望む状態になっていません。確認: posthouse status
 certificate-expires = メール証明書の有効期間は残り { $days } 日です。新しい証明書を導入してください: posthouse tls install CERT KEY
-certificates-not-looked-at = 証明書を確認できませんでした: { $detail }
+program-failed = { $program } に失敗しました: { $detail }

@@ -42,4 +42,4 @@ service-unknown = 本节点没有实例 { $instance }。查看：posthouse servi
 service-is-the-store = { $instance } 是协调存储：以此方式停止后将无法再启动。
 service-not-reached = { $seconds } 秒后 { $instance } 仍未达到期望状态。查看：posthouse status
 certificate-expires = 邮件证书仅剩 { $days } 天有效期。请安装新证书：posthouse tls install CERT KEY
-certificates-not-looked-at = 无法检查证书：{ $detail }
+program-failed = { $program } 失败：{ $detail }

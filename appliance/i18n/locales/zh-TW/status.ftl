@@ -42,4 +42,4 @@ service-unknown = 本節點沒有執行個體 { $instance }。查看：posthouse
 service-is-the-store = { $instance } 是協調儲存：以此方式停止後將無法再啟動。
 service-not-reached = { $seconds } 秒後 { $instance } 仍未達到期望狀態。查看：posthouse status
 certificate-expires = 郵件憑證僅剩 { $days } 天有效期。請安裝新憑證：posthouse tls install CERT KEY
-certificates-not-looked-at = 無法檢查憑證：{ $detail }
+program-failed = { $program } 失敗：{ $detail }
