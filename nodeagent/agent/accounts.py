@@ -21,7 +21,7 @@ from nodeagent.ownership.memory import marked
 
 log = logging.getLogger("posthouse.agent")
 
-_EVERY = Seconds(0.3)
+_EVERY = Seconds(0.5)
 _RETRY = Seconds(2.0)
 _DEADLINE = Seconds(5.0)
 _DOVECOT = EngineName("dovecot")

@@ -74,10 +74,31 @@ class Units:
     def __init__(self) -> None:
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
+        self._running: dict[str, UnitState] = {}
 
     async def state(self, unit: str) -> UnitState:
-        """Return the unit's state; a unit that was never loaded is inactive."""
+        """Return the unit's state; a unit that was never loaded is inactive.
+
+        A running unit that was not started anew since the last look has nothing new to tell, so two small
+        properties are read and not the several hundred that systemd would list: at rest this is most of the
+        agent's work.
+        """
+        path = unit_path(unit)
+        known = self._running.get(unit)
+        if known is not None:
+            active = await self._property(unit, path, "ActiveState")
+            entered = await self._property(unit, path, "ActiveEnterTimestampMonotonic")
+            if active == known.active and entered / 1e6 == known.started:
+                return known
         (path,) = await self._call(unit, _ROOT, _MANAGER, "LoadUnit", "s", unit)
+        state = await self._all(unit, path)
+        if state.active == "active":
+            self._running[unit] = state
+        else:
+            self._running.pop(unit, None)
+        return state
+
+    async def _all(self, unit: str, path: str) -> UnitState:
         about = await self._properties(unit, path, _UNIT)
         service = await self._properties(unit, path, _SERVICE)
         return UnitState(
@@ -120,6 +141,10 @@ class Units:
         if self._bus is not None:
             self._bus.disconnect()
             self._bus = None
+
+    async def _property(self, unit: str, path: str, name: str) -> Any:
+        (found,) = await self._call(unit, path, "org.freedesktop.DBus.Properties", "Get", "ss", _UNIT, name)
+        return found.value
 
     async def _properties(self, unit: str, path: str, interface: str) -> dict[str, Any]:
         (found,) = await self._call(unit, path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)
