@@ -87,6 +87,7 @@ class Postfix(Engine):
             # inet_interfaces and the parameters of services take effect on a restart of the master only.
             "main.cf": RenderedFile(render(_FOLDER, "main.cf.j2", **values)),
             "master.cf": RenderedFile(render(_FOLDER, "master.cf.j2", **values)),
+            "non-ascii.pcre": RenderedFile("/^(.*[\\x80-\\xff].*)$/ $1\n"),
             "reserved.pcre": RenderedFile(render(_FOLDER, "reserved.pcre.j2", names=_reserved())),
         }
         for name, table in MAPS.items():

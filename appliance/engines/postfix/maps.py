@@ -57,6 +57,13 @@ MAPS: Final[Mapping[str, LdapMap]] = {
         terminal=s.ALIASED_DOMAIN,
         format="%U@%s",
     ),
+    "a-labels": LdapMap(
+        "The same address with A-labels, if the domain with these U-labels is ours.",
+        f"(&{_DOMAIN_OR_ALIAS}({s.DOMAIN_NAME}=%d))",
+        s.ASSOCIATED_DOMAIN,
+        scope="one",
+        format="%U@%s",
+    ),
     "known": LdapMap(
         "The address itself, if somebody gets its mail: a domain alias alone makes no address.",
         f"(&(|({s.MAIL}=%s)({s.MAIL}=@%d))(|{_MAILBOX}(&{_ALIAS})))",
