@@ -79,7 +79,12 @@ def accounts(
             screen.show("migrate-progress-accounts", {"count": len(journal.outcomes), "address": outcome.address})
     outcomes = journal.outcomes
     tally = counts(outcomes)
-    data = {**tally, "report": str(journal.written) if journal.written else None, "dry_run": dry_run, "ignored_columns": ignored}
+    data = {
+        **tally,
+        "report": str(journal.written) if journal.written else None,
+        "dry_run": dry_run,
+        "ignored_columns": ignored,
+    }
     emit({**data, "rows": [each.plain() for each in outcomes]}, as_json, lambda: _accounts_lines(outcomes, data))
     if tally[Result.REFUSED]:
         raise SystemExit(1)
@@ -205,7 +210,11 @@ def tree(
 @click.option("--server", required=True, metavar="HOST", help=lazy("migrate-server-help"))
 @click.option("--port", type=click.IntRange(1, 65535), help=lazy("migrate-port-help"))
 @click.option(
-    "--tls", type=click.Choice(list(Tls)), default=Tls.IMAPS, show_default=True, help=lazy("migrate-tls-help")
+    "--tls",
+    type=click.Choice([each.value for each in Tls]),
+    default=Tls.IMAPS.value,
+    show_default=True,
+    help=lazy("migrate-tls-help"),
 )
 @click.option("--ca", type=_FILE, default=CERTIFICATES, show_default=True, help=lazy("migrate-ca-help"))
 @click.option("--insecure", is_flag=True, help=lazy("migrate-insecure-help"))
@@ -221,7 +230,7 @@ def imap(
     address: str | None,
     server: str,
     port: int | None,
-    tls: Tls,
+    tls: str,
     ca: Path,
     insecure: bool,
     user: str | None,
@@ -232,8 +241,9 @@ def imap(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    there = Server(server, port or _PORTS[tls], tls, not insecure, ca.resolve())
-    if tls is Tls.NONE and not insecure:
+    protection = Tls(tls)
+    there = Server(server, port or _PORTS[protection], protection, not insecure, ca.resolve())
+    if protection is Tls.NONE and not insecure:
         raise BadInput("tls", "migrate-clear-needs-insecure", server=server)
     if (listed is None) == (address is None):
         raise BadInput("address", "migrate-address-or-list")

@@ -234,19 +234,12 @@ class Reader:
         """A descriptor that reads the message. Raises OSError; FileNotFoundError when it is gone."""
         for file in self._names(entry):
             with suppress(FileNotFoundError):
-                handle = self._open(entry.subfolder if file is entry.file else b"cur", file)
+                handle = _open(file, self._subfolders[entry.subfolder if file is entry.file else b"cur"])
                 if self._refusal(os.fstat(handle)):
                     os.close(handle)
                     raise OSError(errno.EPERM, "not the file that was listed")
                 return handle
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    def _open(self, subfolder: bytes, file: bytes) -> int:
-        try:
-            return os.open(file, _FILE, dir_fd=self._subfolders[subfolder])
-        except PermissionError:
-            # O_NOATIME is for the owner and root only.
-            return os.open(file, _FILE & ~os.O_NOATIME, dir_fd=self._subfolders[subfolder])
 
     def _names(self, entry: Entry) -> Iterator[bytes]:
         """The entry's name, then the one it has meanwhile: a client that reads mail renames the file."""
@@ -261,6 +254,15 @@ class Reader:
         os.link(entry.file, target, src_dir_fd=self._subfolders[entry.subfolder], follow_symlinks=False)
 
 
+def _open(file: bytes, folder: int) -> int:
+    """Open a file of an open folder for reading, leaving its time of last access as it is where that is allowed."""
+    try:
+        return os.open(file, _FILE, dir_fd=folder)
+    except PermissionError:
+        # O_NOATIME is for the owner and root only.
+        return os.open(file, _FILE & ~os.O_NOATIME, dir_fd=folder)
+
+
 def _arrived(base: bytes, facts: os.stat_result) -> int:
     """IMAP's INTERNALDATE of a Maildir file is its modification time; a senseless one gives way to its name's."""
     if facts.st_mtime > 0:
@@ -272,7 +274,7 @@ def _arrived(base: bytes, facts: os.stat_result) -> int:
 def _read(handle: int, name: bytes) -> bytes:
     """A small file of an open folder; empty when there is none, or when it is not a plain file."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=handle)
+        descriptor = _open(name, handle)
     except OSError:
         return b""
     with os.fdopen(descriptor, "rb") as file:

@@ -125,7 +125,7 @@ def _copy(source: Path, place: Path, owner: tuple[int, int]) -> None:
     """Copy an mbox file where Dovecot may write to it; again while somebody else changes it. Raises OSError."""
     (place / "mail").mkdir(parents=True, mode=0o700)
     target = place / "inbox"
-    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC)
     with os.fdopen(handle, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(0, "not a regular file")
