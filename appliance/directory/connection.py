@@ -296,7 +296,9 @@ class DirectoryConnection:
             sasl_mechanism=ldap3.EXTERNAL,
             sasl_credentials="",
             client_strategy=strategy,
-            receive_timeout=self._answer_deadline,
+            # ldap3's receiving thread never ends, and takes a whole core, when this is set and the socket closes;
+            # there the deadline is kept by get_response.
+            receive_timeout=None if strategy == ldap3.ASYNC else self._answer_deadline,
             check_names=False,
             auto_range=False,
             auto_referrals=False,

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -309,5 +310,6 @@ def test_whatever_was_acknowledged_survives_a_kill_and_nothing_half_made_appears
             assert all(box.has_password and box.name == "Zoë" and box.id in box.path for box in boxes.values())
             found = {box.address for box in directory.mailboxes.search("Zoë", limit=0).mailboxes}
             assert found == boxes.keys(), "the indexes agree with the entries"
+        assert threading.active_count() == 1, "no connection left a thread behind"
     finally:
         server.stop()
