@@ -133,7 +133,8 @@ class ImapSource:
         for _ in range(_ATTEMPTS):
             complaints = self._mirror(location, there, tools)
             tree = maildir.scan(location, escaped=True)
-            done = tools.deliver(parts_of(tree, identity, link=True), tree.subscribed)
+            parts = [part for part in parts_of(tree, identity, link=True) if not _only_a_branch(part.folder, there)]
+            done = tools.deliver(parts, tree.subscribed)
             brought = brought.add(done)
             brought.problems += complaints
             there = imap.look(self.server, self.login)
@@ -170,6 +171,12 @@ class ImapSource:
                 facts: dict[str, str | int | float] = {"folder": name, "there": count, "fetched": fetched.get(name, 0)}
                 notices.append(Notice(key="migrate-count-differs", facts=facts))
         return notices
+
+
+def _only_a_branch(folder: Folder, there: imap.There) -> bool:
+    """True for a name that only has folders below it there, and can hold no messages; dsync makes a folder of it."""
+    below = any(each[: len(folder)] == folder for each in there.messages if len(each) > len(folder))
+    return bool(folder) and below and folder not in there.messages
 
 
 def _forget_percent_folders(location: Path) -> None:
