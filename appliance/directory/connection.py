@@ -314,6 +314,8 @@ class DirectoryConnection:
 
     def _added(self, connection: Any, message: int) -> DirectoryRefused | None:
         _, result = connection.get_response(message, timeout=self._answer_deadline)
+        if result is None:  # the connection was lost before, and what was under way with it
+            raise DirectoryUnavailable("directory-unavailable", detail="connection lost")
         try:
             _check(result)
         except DirectoryRefused as refused:
