@@ -15,6 +15,8 @@ from tests.lab import Node
 
 HOMES: Final = "/srv/bare/mailboxes"
 SPOOL: Final = "/var/spool/postfix"
+DATABASE: Final = "/var/lib/ldap-bare"
+SLAPD_CONFIGURATION: Final = "/etc/ldap/bare.conf"
 
 _MAIN: Final = """\
 compatibility_level = 3.6
@@ -86,7 +88,7 @@ pass_attrs = uid=user
 user_filter = (&(objectClass=inetOrgPerson)(uid=%u))
 user_attrs = =home={HOMES}/%{{ldap:uid}}
 """
-_SLAPD: Final = f"""\
+SLAPD: Final = f"""\
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
@@ -95,7 +97,7 @@ moduleload back_mdb
 loglevel none
 database mdb
 suffix "{BARE_SUFFIX}"
-directory /var/lib/ldap-bare
+directory {DATABASE}
 maxsize 17179869184
 index objectClass,uid eq
 access to attrs=userPassword by anonymous auth by * none
@@ -130,13 +132,23 @@ def start_dovecot(node: Node, *, ldap: bool = False) -> None:
 
 def start_slapd(node: Node, accounts: Iterable[Person]) -> None:
     """Load the accounts into a new database and start slapd."""
-    put(node, "/etc/ldap/bare.conf", _SLAPD)
+    prepare_slapd(node)
     put(node, "/root/bare.ldif", "\n".join(bare_entries(accounts)))
-    node.run("install", "-d", "-o", "openldap", "-g", "openldap", "-m", "0700", "/var/lib/ldap-bare")
-    node.run("slapadd", "-q", "-f", "/etc/ldap/bare.conf", "-l", "/root/bare.ldif", timeout=600)
-    node.run("chown", "-R", "openldap:openldap", "/var/lib/ldap-bare")
+    node.run("slapadd", "-q", "-f", SLAPD_CONFIGURATION, "-l", "/root/bare.ldif", timeout=60)
+    node.run("chown", "-R", "openldap:openldap", DATABASE)
+    run_slapd(node)
+
+
+def prepare_slapd(node: Node) -> None:
+    """Write slapd's configuration and make the folder of its database."""
+    put(node, SLAPD_CONFIGURATION, SLAPD)
+    node.run("install", "-d", "-o", "openldap", "-g", "openldap", "-m", "0700", DATABASE)
+
+
+def run_slapd(node: Node) -> None:
+    """Start slapd on the database as it is."""
     listen = ("-h", "ldap://127.0.0.1/", "-u", "openldap", "-g", "openldap")
-    _start(node, "slapd", "/usr/sbin/slapd", "-d", "0", "-f", "/etc/ldap/bare.conf", *listen)
+    _start(node, "slapd", "/usr/sbin/slapd", "-d", "0", "-f", SLAPD_CONFIGURATION, *listen)
     _wait_port(node, 389)
 
 
