@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import imaplib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from imapclient import imap_utf7
 
@@ -134,6 +136,28 @@ def _messages(client: imaplib.IMAP4) -> Iterator[Seen]:
 def contents(seen: dict[str, list[Seen]]) -> dict[str, Counter[str]]:
     """The digests of each folder that has messages."""
     return {folder: Counter(each.digest for each in messages) for folder, messages in seen.items() if messages}
+
+
+def posthouse(node: Node, *arguments: str, input: str | None = None, timeout: float = 120.0) -> Any:
+    """Run `posthouse migrate …` and return its report; it must end well."""
+    done = node.run("posthouse", "migrate", *arguments, "--json", input=input, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(node: Node, *arguments: str, input: str | None = None) -> tuple[int, str]:
+    """Run `posthouse migrate …`, which must fail: its exit code and all it said."""
+    done = node.run("posthouse", "migrate", *arguments, input=input, check=False, env={"POSTHOUSE_LANG": "en"})
+    assert done.returncode != 0, done.stdout
+    return done.returncode, done.stdout + done.stderr
+
+
+def write(node: Node, path: str, data: bytes) -> str:
+    """Write a file of the node."""
+    target = node.root / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return path
 
 
 @dataclass(frozen=True)
