@@ -6,14 +6,14 @@ import click
 
 from appliance.cli.accounts import SHOWN, cleared, emit_list, status_text, switch
 from appliance.cli.output import Column, details, emit, json_option
-from appliance.directory.addresses import target_address
+from appliance.directory.addresses import displayed, target_address
 from appliance.directory.model import KEEP, Alias, AliasChange, Keep, Status
 from appliance.directory.service import DirectoryService
 from appliance.i18n import lazy, translate
 
 _COLUMNS = (
-    Column("account-column-address", lambda row: row.address),
-    Column("alias-column-targets", lambda row: row.targets),
+    Column("account-column-address", lambda row: displayed(row.address)),
+    Column("alias-column-targets", lambda row: [displayed(target) for target in row.targets]),
     Column("account-column-status", lambda row: status_text(row.status)),
     Column("account-column-name", lambda row: row.name),
 )
@@ -102,15 +102,15 @@ def change(  # noqa: PLR0917 - one parameter an option
 def delete(address: str, as_json: bool) -> None:
     with DirectoryService.connect() as directory:
         found = directory.aliases.delete(address)
-    emit({"deleted": found.address}, as_json, lambda: [translate("alias-deleted", address=found.address)])
+    emit({"deleted": found.address}, as_json, lambda: [translate("alias-deleted", address=displayed(found.address))])
 
 
 def _page(found: Alias) -> list[str]:
     return details(
         [
-            (translate("account-column-address"), found.address),
+            (translate("account-column-address"), displayed(found.address)),
             (translate("account-column-name"), found.name),
-            (translate("alias-column-targets"), ", ".join(found.targets)),
+            (translate("alias-column-targets"), ", ".join(map(displayed, found.targets))),
             (translate("account-column-status"), status_text(found.status)),
             (translate("account-column-description"), found.description),
         ]
@@ -119,4 +119,4 @@ def _page(found: Alias) -> list[str]:
 
 def _warn(unknown: tuple[str, ...]) -> None:
     for target in unknown:
-        click.echo(translate("alias-target-unknown", target=target), err=True)
+        click.echo(translate("alias-target-unknown", target=displayed(target)), err=True)

@@ -24,7 +24,7 @@ from appliance.cli.accounts import (
 from appliance.cli.output import Column, details, emit, json_option, plain
 from appliance.cluster.names import MAIL_GROUP
 from appliance.directory import bulk, purge
-from appliance.directory.addresses import any_address
+from appliance.directory.addresses import any_address, displayed
 from appliance.directory.model import KEEP, Mailbox, MailboxChange, Status
 from appliance.directory.service import DirectoryService
 from appliance.errors import AlreadyExists, BadInput
@@ -32,13 +32,13 @@ from appliance.i18n import lazy, translate
 from appliance.settings.units import parse_size
 
 _COLUMNS = (
-    Column("account-column-address", lambda row: row.address),
+    Column("account-column-address", lambda row: displayed(row.address)),
     Column("account-column-name", lambda row: row.name),
     Column("account-column-status", lambda row: status_text(row.status)),
     Column("mailbox-column-quota", lambda row: quota_text(row.quota), right=True),
 )
 _DELETED_COLUMNS = (
-    Column("account-column-address", lambda row: row.address),
+    Column("account-column-address", lambda row: displayed(row.address)),
     Column("account-column-name", lambda row: row.name),
     Column("mailbox-column-deleted", lambda row: _time(row.deleted_at)),
     Column("mailbox-column-id", lambda row: row.id),
@@ -85,7 +85,9 @@ def create(  # noqa: PLR0917 - one parameter an option
             refuse_mail=refuse_mail,
         )
         made = directory.mailboxes.create(wanted)
-    _emit_with_password(made, password.generated, as_json, translate("mailbox-created", address=made.address))
+    _emit_with_password(
+        made, password.generated, as_json, translate("mailbox-created", address=displayed(made.address))
+    )
 
 
 @mailbox.command("list", help=lazy("mailbox-list-help"))
@@ -175,7 +177,9 @@ def password(address: str, as_json: bool, **ways: bool) -> None:
         given = given_password(**ways)
         directory.mailboxes.set_password(address, password=given.clear, password_hash=given.hashed)
         found = directory.mailboxes.find(address)
-    _emit_with_password(found, given.generated, as_json, translate("mailbox-password-set", address=found.address))
+    _emit_with_password(
+        found, given.generated, as_json, translate("mailbox-password-set", address=displayed(found.address))
+    )
 
 
 @mailbox.command(help=lazy("mailbox-rename-help"))
@@ -189,7 +193,11 @@ def rename(address: str, new_address: str, keep_alias: bool, as_json: bool) -> N
         renamed = directory.mailboxes.rename(address, new_address)
         if keep_alias and before.address != renamed.address:
             directory.aliases.create(before.address, [renamed.address])
-    emit(renamed, as_json, lambda: [translate("mailbox-renamed", old=before.address, new=renamed.address)])
+    emit(
+        renamed,
+        as_json,
+        lambda: [translate("mailbox-renamed", old=displayed(before.address), new=displayed(renamed.address))],
+    )
 
 
 @mailbox.command(help=lazy("mailbox-delete-help"))
@@ -201,7 +209,11 @@ def delete(address: str, as_json: bool) -> None:
         aliases = [alias.address for alias in directory.aliases.pointing_to(any_address(gone.address))]
         kept = directory.rules.of(any_address(gone.address).domain).retention
     data = {**plain(gone), "kept_seconds": kept.total_seconds(), "aliases": aliases}
-    emit(data, as_json, lambda: [translate("mailbox-deleted", address=gone.address, id=gone.id, days=kept.days)])
+    emit(
+        data,
+        as_json,
+        lambda: [translate("mailbox-deleted", address=displayed(gone.address), id=gone.id, days=kept.days)],
+    )
     for alias in aliases:
         click.echo(translate("mailbox-alias-left", alias=alias, address=gone.address), err=True)
 
@@ -212,7 +224,7 @@ def delete(address: str, as_json: bool) -> None:
 def restore(name: str, as_json: bool) -> None:
     with DirectoryService.connect() as directory:
         back = directory.mailboxes.restore(name)
-    emit(back, as_json, lambda: [translate("mailbox-restored", address=back.address)])
+    emit(back, as_json, lambda: [translate("mailbox-restored", address=displayed(back.address))])
 
 
 @mailbox.command("purge", help=lazy("mailbox-purge-help"))
@@ -226,9 +238,13 @@ def purge_(name: str | None, yes: bool, as_json: bool) -> None:
             purged = list(purge.purge_due(directory, volume, MAIL_GROUP))
         else:
             found = directory.mailboxes.find_deleted(name)
-            confirm("mailbox-confirm-purge", yes, address=found.address, id=found.id)
+            confirm("mailbox-confirm-purge", yes, address=displayed(found.address), id=found.id)
             purged = [purge.purge_one(directory, volume, found.id)]
-    emit(purged, as_json, lambda: [translate("mailbox-purged", count=len(purged)), *(row.address for row in purged)])
+    emit(
+        purged,
+        as_json,
+        lambda: [translate("mailbox-purged", count=len(purged)), *(displayed(row.address) for row in purged)],
+    )
 
 
 @mailbox.command("import", help=lazy("mailbox-import-help"))
@@ -279,8 +295,8 @@ def _emit_with_password(found: Mailbox, generated: str | None, as_json: bool, do
 def _page(found: Mailbox, aliases: list[str]) -> list[str]:
     return details(
         [
-            (translate("account-column-address"), found.address),
-            (translate("mailbox-label-logins"), ", ".join(found.logins) or None),
+            (translate("account-column-address"), displayed(found.address)),
+            (translate("domain-label-stored"), found.address if found.logins else None),
             (translate("account-column-name"), found.name),
             (translate("account-column-status"), status_text(found.status)),
             (translate("account-label-refuses-mail"), found.refuse_mail),

@@ -165,6 +165,14 @@ def deceives(character: str) -> bool:
     return no_character or (character not in _JOINERS and unicodedata.category(character) in _UNWANTED)
 
 
+def displayed(address: str) -> str:
+    """A stored address as people write it; what cannot be read is shown as it is stored."""
+    try:
+        return any_address(address).display
+    except BadInput:
+        return address
+
+
 def unique(addresses: Iterable[Address]) -> tuple[Address, ...]:
     """The addresses in their order, each once."""
     return tuple(dict.fromkeys(addresses))

@@ -81,8 +81,8 @@ class Aliases:
     def all(self, domain: str | None = None) -> Iterator[Alias]:
         """Yield all, or those of one domain, in the directory's order. Raises BadInput, NotFound."""
         filter_ = f"(objectClass={s.ALIAS})" if domain is None else entries.within(domain_name(domain), s.ALIAS)
-        for page in self._connection.pages(self._base(domain), filter_, Scope.SUBTREE, entries.ALIAS_ATTRIBUTES):
-            yield from map(entries.alias_of, page)
+        for found in self._connection.pages(self._base(domain), filter_, Scope.SUBTREE, entries.ALIAS_ATTRIBUTES):
+            yield from map(entries.alias_of, found)
 
     def search(self, term: str, domain: str | None = None, limit: int = 50) -> FoundAliases:
         """Return aliases with `term` in their address, their name, or exactly as a target. Raises BadInput."""

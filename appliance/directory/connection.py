@@ -38,6 +38,9 @@ from appliance.errors import PosthouseError, Unavailable
 CONNECT_DEADLINE: Final = 3
 ANSWER_DEADLINE: Final = 15
 _PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
+#: Entries read at first where all are wanted, and at a time in the end.
+_FIRST_PAGE: Final = 50
+_LARGEST_PAGE: Final = 800
 #: Additions under way at once; slapd queues at most conn_max_pending_auth (1000).
 _WINDOW: Final = 64
 
@@ -198,9 +201,10 @@ class DirectoryConnection:
         return Found(entries, complete=result["result"] not in _CUT_OFF)
 
     def pages(
-        self, base: str, filter_: str, scope: Scope, attributes: Sequence[str], *, size: int = 500
+        self, base: str, filter_: str, scope: Scope, attributes: Sequence[str], *, size: int = _FIRST_PAGE
     ) -> Iterator[tuple[Entry, ...]]:
-        """Yield what matches in the directory's own order, `size` entries at a time (RFC 2696).
+        """Yield what matches in the directory's own order, by pages (RFC 2696): `size` entries at first, then more
+        each time, so that whoever wants only a few waits only for these.
 
         Other calls may come between pages, but not another `pages` of this connection.
         """
@@ -211,6 +215,7 @@ class DirectoryConnection:
             )
             if entries:
                 yield entries
+            size = min(size * 2, max(size, _LARGEST_PAGE))
             cookie = result.get("controls", {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
             if not cookie:
                 return

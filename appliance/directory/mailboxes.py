@@ -110,8 +110,8 @@ class Mailboxes:
     def all(self, domain: str | None = None) -> Iterator[Mailbox]:
         """Yield all, or those of one domain, in the directory's order. Raises BadInput, NotFound."""
         filter_ = f"(objectClass={s.MAILBOX})" if domain is None else entries.within(domain_name(domain), s.MAILBOX)
-        for page in self._connection.pages(self._base(domain), filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES):
-            yield from map(entries.mailbox_of, page)
+        for found in self._connection.pages(self._base(domain), filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES):
+            yield from map(entries.mailbox_of, found)
 
     def search(self, term: str, domain: str | None = None, limit: int = 50) -> FoundMailboxes:
         """Return mailboxes with `term` in their address or name. Raises BadInput, NotFound (the domain)."""

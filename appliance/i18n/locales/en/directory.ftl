@@ -161,7 +161,6 @@ mailbox-import-refused = line { $line }, { $address }: { $error }
 mailbox-column-quota = Quota
 mailbox-column-deleted = Deleted
 mailbox-column-id = Id
-mailbox-label-logins = Also logs in as
 mailbox-label-password = Password set
 mailbox-no-password = none; nobody can log in
 mailbox-label-aliases = Aliases

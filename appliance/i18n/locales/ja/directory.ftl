@@ -155,7 +155,6 @@ mailbox-import-refused = { $line } 行目、{ $address }：{ $error }
 mailbox-column-quota = 容量制限
 mailbox-column-deleted = 削除日時
 mailbox-column-id = ID
-mailbox-label-logins = 別のログイン名
 mailbox-label-password = パスワード設定日時
 mailbox-no-password = なし（ログインできません）
 mailbox-label-aliases = エイリアス

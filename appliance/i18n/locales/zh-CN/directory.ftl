@@ -155,7 +155,6 @@ mailbox-import-refused = 第 { $line } 行，{ $address }：{ $error }
 mailbox-column-quota = 配额
 mailbox-column-deleted = 删除时间
 mailbox-column-id = 标识
-mailbox-label-logins = 也可登录为
 mailbox-label-password = 密码设置于
 mailbox-no-password = 无；无法登录
 mailbox-label-aliases = 别名

@@ -155,7 +155,6 @@ mailbox-import-refused = 第 { $line } 行，{ $address }：{ $error }
 mailbox-column-quota = 配額
 mailbox-column-deleted = 刪除時間
 mailbox-column-id = 識別碼
-mailbox-label-logins = 也可登入為
 mailbox-label-password = 密碼設定於
 mailbox-no-password = 無；無法登入
 mailbox-label-aliases = 別名
