@@ -18,7 +18,8 @@ DOMAIN: Final = "bench.test"
 PASSWORD: Final = "bench-password"
 #: SHA512-CRYPT of PASSWORD with 1000 rounds, the fewest that crypt(5) takes: 0.2 ms.
 CHEAP_CRYPT: Final = (
-    "$6$rounds=1000$posthousebench$i8/nRsJwqcd8L/81r92nSEpUqxuycFseHOtCPksoXcQW3pENbz7UYiGU7ZaziGak4KiwIvBh1lZG5CwbBHv1/."
+    "$6$rounds=1000$posthousebench$"
+    "i8/nRsJwqcd8L/81r92nSEpUqxuycFseHOtCPksoXcQW3pENbz7UYiGU7ZaziGak4KiwIvBh1lZG5CwbBHv1/."
 )
 CHEAP: Final = "{SHA512-CRYPT}" + CHEAP_CRYPT
 #: The default scheme with its default parameters: 22 ms.
@@ -27,8 +28,10 @@ ARGON2ID: Final = (
 )
 BARE_SUFFIX: Final = "dc=bench,dc=test"
 
-_FAMILY_NAMES: Final = "王 李 张 刘 陈 杨 赵 黄 周 吴 Smith Jones Taylor Brown Evans Walker White Hall Green King".split()
-_GIVEN_NAMES: Final = "伟 芳 娜 敏 静 丽 强 磊 军 洋 Oliver Amelia George Isla Harry Emily Jack Sophie Oscar Lily".split()
+_FAMILY_NAMES: Final = tuple("王李张刘陈杨赵黄周吴")
+_FAMILY_NAMES_LATIN: Final = ("Smith", "Jones", "Taylor", "Brown", "Evans", "Walker", "White", "Hall", "Green", "King")
+_GIVEN_NAMES: Final = tuple("伟芳娜敏静丽强磊军洋")
+_GIVEN_NAMES_LATIN: Final = ("Oliver", "Amelia", "George", "Isla", "Harry", "Emily", "Jack", "Sophie", "Oscar", "Lily")
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,9 @@ class Person:
         """A name in Chinese or Latin letters; a few hundred people share each."""
         digest = _digest(self.number)
         family, given = (digest[index] % 10 for index in (0, 1))
-        latin = 10 if digest[2] % 2 else 0
-        space = " " if latin else ""
-        names = (_FAMILY_NAMES[family + latin], _GIVEN_NAMES[given + latin])
-        return f"{space.join(names if not latin else names[::-1])}{space}{digest[3]}"
+        if digest[2] % 2:
+            return f"{_GIVEN_NAMES_LATIN[given]} {_FAMILY_NAMES_LATIN[family]} {digest[3]}"
+        return f"{_FAMILY_NAMES[family]}{_GIVEN_NAMES[given]}{digest[3]}"
 
     @property
     def identity(self) -> str:

@@ -114,7 +114,11 @@ def start_postfix(node: Node, accounts: Iterable[Person]) -> None:
     """Set Postfix up for these mailboxes and start it."""
     put(node, "/etc/postfix/main.cf", _MAIN.format(hostname=node.hostname, domain=DOMAIN))
     # Debian's own, but for the chroot: not having one is the faster of the two
-    node.run("sh", "-c", "sed -E '/^[a-z]/s/^(([^ ]+ +){4})y/\\1n/' /usr/share/postfix/master.cf.dist >/etc/postfix/master.cf")
+    node.run(
+        "sh",
+        "-c",
+        "sed -E '/^[a-z]/s/^(([^ ]+ +){4})y/\\1n/' /usr/share/postfix/master.cf.dist >/etc/postfix/master.cf",
+    )
     put(node, "/etc/postfix/mailboxes", "".join(f"{person.address} {person.local_part}\n" for person in accounts))
     node.run("postmap", "hash:/etc/postfix/mailboxes")
     _start(node, "postfix", "postfix", "start-fg")
@@ -122,7 +126,10 @@ def start_postfix(node: Node, accounts: Iterable[Person]) -> None:
 
 
 def start_dovecot(node: Node, *, ldap: bool = False) -> None:
-    """Set Dovecot up with a static user database, or with LDAP, and start it (after Postfix, which owns the socket's folder)."""
+    """Set Dovecot up with a static user database, or with LDAP, and start it.
+
+    Postfix comes first where there is one: the folder of the LMTP socket is its.
+    """
     put(node, "/etc/dovecot/dovecot.conf", _DOVECOT + (_LDAP if ldap else _STATIC))
     put(node, "/etc/dovecot/dovecot-ldap.conf.ext", _DOVECOT_LDAP)
     node.run("install", "-d", "-o", "vmail", "-g", "vmail", "-m", "0700", "/srv/bare", HOMES)

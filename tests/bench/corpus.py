@@ -17,8 +17,11 @@ from typing import Final
 
 from tests.bench.accounts import DOMAIN
 
-_WORDS: Final = [f"{start}{middle}{end}" for start in "bdfgklmprst" for middle in ("a", "eo", "i", "ou") for end in "nrlsx"]
-_SUBJECTS: Final = ("=?UTF-8?B?5pyI5bqm5oql5ZGK?=", "=?UTF-8?B?5Lya6K6u6YCa55+l?=", "Invoice", "Minutes", "Holiday plans", "Build")
+_WORDS: Final = [
+    f"{start}{middle}{end}" for start in "bdfgklmprst" for middle in ("a", "eo", "i", "ou") for end in "nrlsx"
+]
+_CHINESE_SUBJECTS: Final = ("=?UTF-8?B?5pyI5bqm5oql5ZGK?=", "=?UTF-8?B?5Lya6K6u6YCa55+l?=")
+_SUBJECTS: Final = (*_CHINESE_SUBJECTS, "Invoice", "Minutes", "Holiday plans", "Build")
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 #: In one message of fifty, in its body only.
 RARE_WORD: Final = "postillion"
@@ -45,12 +48,11 @@ def messages(count: int, seed: int = 57) -> Iterator[Written]:
         else:
             subject, references = f"{dice.choice(_SUBJECTS)} {dice.choice(_WORDS)}", []
         threads.append((subject, [*references, identity]))
-        yield Written(_compose(dice, number, identity, subject, references, arrived), arrived)
+        yield Written(_compose(dice, number, arrived, (identity, subject, references)), arrived)
 
 
-def _compose(
-    dice: random.Random, number: int, identity: str, subject: str, references: list[str], arrived: datetime
-) -> bytes:
+def _compose(dice: random.Random, number: int, arrived: datetime, thread: tuple[str, str, list[str]]) -> bytes:
+    identity, subject, references = thread
     sent = arrived - timedelta(seconds=dice.randrange(86400) if number % 20 == 0 else dice.randrange(60))
     header = [
         f"Return-Path: <{dice.choice(_WORDS)}@example.net>",

@@ -57,5 +57,7 @@ def _report(other: Side, ours: Side) -> Report:
             Figure(f"SMTP in to mailbox, {name}: processor time", costs[1].median, "ms/message"),
         ]
     header = ["load", "bare, messages/s", "Posthouse, messages/s", "ratio", "bare, CPU ms", "Posthouse, CPU ms"]
-    report.sections.append(Section("Messages per second, and processor time of the whole node per message", header, rows))
+    report.sections.append(
+        Section("Messages per second, and processor time of the whole node per message", header, rows)
+    )
     return report

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from appliance.directory import schema
-from tests.bench import accounts, bare
-from tests.bench.accounts import domain_entry, people, posthouse_entries
+from tests.bench import bare
+from tests.bench.accounts import bare_entries, domain_entry, people, posthouse_entries
 from tests.bench.stage import AGENT, SLAPD, say
 from tests.lab import Node
 from tests.lab.appliance import wait_healthy
@@ -27,24 +28,28 @@ def load_posthouse(node: Node) -> None:
     """Give a Posthouse node the million; its agent starts again afterwards."""
     node.run("systemctl", "stop", AGENT, SLAPD)
     configuration = node.run("cat", _CONFIGURATION).stdout
-    entries = ([domain_entry()], posthouse_entries(people(COUNT)))
-    key = _key("posthouse", configuration, schema.SCHEMA_FILE.read_text())
-    _load(node, key, _CONFIGURATION, _DATABASE, (entry for part in entries for entry in part))
+    key = _key("posthouse", _entries(), configuration, schema.SCHEMA_FILE.read_text())
+    _load(node, key, _CONFIGURATION, _DATABASE, _entries())
     node.run("systemctl", "start", SLAPD, AGENT)
     wait_healthy(node)
+
+
+def _entries() -> Iterator[str]:
+    yield domain_entry()
+    yield from posthouse_entries(people(COUNT))
 
 
 def load_bare(node: Node) -> None:
     """Start slapd on the bare node with the same people."""
     bare.prepare_slapd(node)
-    key = _key("bare", bare.SLAPD)
-    _load(node, key, bare.SLAPD_CONFIGURATION, bare.DATABASE, accounts.bare_entries(people(COUNT)))
+    key = _key("bare", bare_entries(people(COUNT)), bare.SLAPD)
+    _load(node, key, bare.SLAPD_CONFIGURATION, bare.DATABASE, bare_entries(people(COUNT)))
     bare.run_slapd(node)
 
 
-def _key(name: str, *texts: str) -> Path:
-    source = Path(accounts.__file__).read_text()
-    digest = hashlib.sha256("\0".join([str(COUNT), source, *texts]).encode()).hexdigest()[:16]
+def _key(name: str, entries: Iterable[str], *texts: str) -> Path:
+    """Where the database of this configuration and of people like these is kept."""
+    digest = hashlib.sha256("\0".join([str(COUNT), *islice(entries, 1000), *texts]).encode()).hexdigest()[:16]
     return _CACHE / f"{name}-{digest}.mdb"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -75,11 +76,9 @@ def _main_process(node: Node, unit: str) -> _Process:
     assert init is not None
     namespace = Path(f"/proc/{init.pid}/ns/pid").readlink()
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):
             if (folder / "ns/pid").readlink() == namespace and _inner_pid(folder) == inside:
                 return _Process(int(folder.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
     raise LookupError(f"{unit} does not run")
 
 

@@ -18,7 +18,7 @@ _SEND_WITHIN = 300.0
 
 @dataclass(frozen=True)
 class Load:
-    """`messages` of `size` bytes over `sessions` connections at once; `keep` sends all of a connection's mail over it."""
+    """`messages` of `size` bytes over `sessions` connections at once; `keep`: many over each connection."""
 
     sessions: int
     messages: int
