@@ -46,6 +46,12 @@ def prepare(configuration: Path, database: Path, user: str) -> None:
         extra_groups=[],
         umask=0o077,
     )
-    if result.returncode != 0 and _KEY_EXISTS not in result.stderr:
-        raise Unavailable("directory-seed-failed", detail=result.stderr.strip())
+    if result.returncode != 0 and (problems := refusals(result.stderr)):
+        raise Unavailable("directory-seed-failed", detail=problems)
     mark.write_text(f"{schema.SCHEMA_VERSION}\n", encoding="ascii")
+
+
+def refusals(said: str) -> str:
+    """What slapadd refused, besides entries that exist already; all it said if it named nothing. Pure."""
+    refused = [line for line in said.splitlines() if line.startswith("slapadd: ")]
+    return "\n".join(line for line in refused if _KEY_EXISTS not in line) if refused else said.strip() or "?"

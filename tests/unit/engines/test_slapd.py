@@ -143,3 +143,19 @@ def test_folders_belong_to_slapd_alone() -> None:
     database = folders[Path("/var/lib/posthouse/local/slapd")]
     assert (database.owner, database.mode) == ("openldap", 0o700)
     assert folders[context().run].mode & 0o005 == 0o005, "peers reach the socket"
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        (
+            '=> mdb…\nslapadd: could not add entry dn="ou=x" (line=1): txn_aborted! MDB_KEYEXIST: Key/data (-30799)\n',
+            "",
+        ),
+        ("MDB_KEYEXIST\nslapadd: MDB_KEYEXIST (-30799)\nslapadd: disk full\n", "slapadd: disk full"),
+        ("no such module\n", "no such module"),
+        ("", "?"),
+    ],
+)
+def test_a_repeated_load_forgives_only_entries_that_exist(said: str, problems: str) -> None:
+    assert seed.refusals(said) == problems
