@@ -48,6 +48,11 @@ def test_a_killed_node_keeps_its_disk_and_its_journal(fresh_node: Node) -> None:
     assert fresh_node.run("cat", "/root/kept").stdout == "kept\n"
 
 
+def test_a_node_is_told_at_once_that_nobody_resolves_names(fresh_node: Node) -> None:
+    asked = "for i in $(seq 30); do getent hosts nobody.example; done; true"
+    fresh_node.run("sh", "-c", asked, timeout=5)
+
+
 def test_a_frozen_node_answers_nothing_until_it_is_thawed(fresh_node: Node) -> None:
     fresh_node.freeze()
     with pytest.raises(subprocess.TimeoutExpired):
