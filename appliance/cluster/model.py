@@ -78,9 +78,7 @@ class ServiceGroup(Fact):
 
     def held_exclusively_by(self, node: NodeName) -> bool:
         """True when no other node could ever serve it: its volume is the node's own folder."""
-        return self.name == LOCAL_GROUP or (
-            self.volume.driver is VolumeDriver.DIRECTORY and self.candidates == (node,)
-        )
+        return self.name == LOCAL_GROUP or (self.volume.driver is VolumeDriver.DIRECTORY and self.candidates == (node,))
 
 
 class Session(Fact):
