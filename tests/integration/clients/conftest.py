@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.integration.clients.desk import Desk
-from tests.integration.mail_clients import Account, MailNode, mail_node
+from tests.integration.mail_clients import PASSWORD, Account, MailNode, mail_node
 from tests.lab import Node
 
 DOMAIN = "clients.test"
-_AT_ONCE = 50
+_AT_ONCE = 100
 
 
 @pytest.fixture(scope="session")
@@ -34,16 +35,19 @@ def desk(node: Node, ca_file: Path, tmp_path: Path) -> Desk:
 
 @pytest.fixture(scope="session")
 def newcomers(mail: MailNode) -> Iterator[Account]:
-    """People with empty mailboxes, as many as are asked for; made some dozens at a time, which is quicker."""
+    """People with empty mailboxes, as many as are asked for; made a hundred at a time, which is quicker."""
     return _newcomers(mail)
 
 
 def _newcomers(mail: MailNode) -> Iterator[Account]:
+    hashed = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1).hash(PASSWORD)
     for start in itertools.count(1, _AT_ONCE):
         made = [Account(f"person{start + each}@{DOMAIN}") for each in range(_AT_ONCE)]
         file = mail.node.root / "root/newcomers.csv"
         file.touch(mode=0o600)
-        file.write_text("address,password\n" + "".join(f"{each.address},{each.password}\n" for each in made))
+        file.write_text(
+            "address,password_hash\n" + "".join(f'{each.address},"{{ARGON2ID}}{hashed}"\n' for each in made)
+        )
         mail.node.run("posthouse", "mailbox", "import", "/root/newcomers.csv")
         file.unlink()
         yield from made

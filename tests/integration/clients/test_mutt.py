@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from email import message_from_bytes
 from email.policy import default
 
@@ -51,7 +52,9 @@ class Terminal:
         return screen
 
     def end(self) -> None:
-        self._tmux("kill-server")
+        """End the program and tmux's server, if they have not ended by themselves."""
+        with suppress(subprocess.CalledProcessError):
+            self._tmux("kill-server")
 
 
 @pytest.fixture
