@@ -33,7 +33,7 @@ _POLL = Seconds(0.3)
 @json_option
 def init(hostname: str | None, name: str | None, answers: Path | None, yes: bool, as_json: bool) -> None:
     given = read_answers(answers)
-    identity = identify(hostname or given.hostname, name or given.name)
+    identity = identify(given.hostname if hostname is None else hostname, given.name if name is None else name)
     say = _quiet if as_json else click.echo
     initialised = steps.already_initialised()
     found = preflight.findings(preflight.look(), initialised=initialised)
@@ -41,12 +41,13 @@ def init(hostname: str | None, name: str | None, answers: Path | None, yes: bool
         raise preflight.NotReady(found)
     if not yes and not initialised and not as_json:
         click.confirm(translate("init-confirm", hostname=identity.hostname), abort=True, default=True)
+    began = time.time()
     changed = False
     for step in steps.steps(identity):
         did = step.run()
         changed = changed or did
         say(f"  {'+' if did else '='} {translate(step.key)}")
-    report = wait_until_healthy()
+    report = wait_until_healthy(began)
     if as_json:
         click.echo(_as_json(identity, changed, report))
         return
@@ -78,20 +79,21 @@ def identify(hostname: str | None, name: str | None) -> NodeFile:
             if wanted is not None and wanted.lower().rstrip(".") != old:
                 raise BadInput(field, "init-identity-is-set", value=wanted, old=old)
         return have
-    full = hostname or socket.getfqdn()
+    full = socket.getfqdn() if hostname is None else hostname
     try:
         full = node_file.hostname(full)
     except BadHostname as error:
         raise BadInput("hostname", "init-bad-hostname", detail=str(error)) from error
-    return NodeFile(name=node_name(name or full.split(".")[0]), hostname=full, roles=steps.ROLES)
+    return NodeFile(name=node_name(full.split(".")[0] if name is None else name), hostname=full, roles=steps.ROLES)
 
 
-def wait_until_healthy() -> NodeReport:
-    """Wait until the agent reports that everything runs and answers; raise with the reasons otherwise."""
+def wait_until_healthy(began: float) -> NodeReport:
+    """Wait until the agent reports, later than `began` (Unix time), that everything runs and answers; raise
+    with the reasons otherwise."""
     until = time.monotonic() + _HEALTHY_WITHIN
     while True:
         report = local_report()
-        if report is not None and report.healthy and "mail" in report.owned_groups:
+        if report is not None and report.reported_at >= began and report.healthy and "mail" in report.owned_groups:
             return report
         if time.monotonic() >= until:
             raise PosthouseError("init-not-healthy", reasons="\n".join(f"- {line}" for line in problems(report)))

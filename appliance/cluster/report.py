@@ -64,4 +64,5 @@ class NodeReport(Fact):
     @property
     def healthy(self) -> bool:
         """Everything that should run here runs and answers."""
-        return self.store_connected and bool(self.instances) and all(i.healthy for i in self.instances)
+        served = {report.instance.partition("@")[2] for report in self.instances}
+        return self.store_connected and served >= set(self.owned_groups) and all(i.healthy for i in self.instances)

@@ -33,7 +33,7 @@ _DEADLINE = Seconds(20.0)
 
 #: parameters of main.cf that only somebody's own configuration sets
 _FOREIGN_POSTFIX = re.compile(
-    r"^\s*(virtual_\w+_(maps|domains)|transport_maps|relay_domains|smtpd_milters)\s*=\s*\S", re.M
+    r"^\s*(virtual_\w+_(maps|domains)|transport_maps|relay_domains|smtpd_milters)[ \t]*=[ \t]*\S", re.M
 )
 
 

@@ -77,8 +77,6 @@ def _forget(instance: InstanceId, changed: Changed) -> None:
 
 def _end_sessions(instance: InstanceId, changed: Changed) -> None:
     """Kick whoever is connected, is among the changed, and may no longer log in."""
-    if changed.everything:
-        return
     for user in concerned(_connected(instance), changed):
         if _doveadm(instance, "auth", "lookup", user).returncode == _NO_USER:
             log.info("%s: %s may no longer log in; its sessions are ended", instance, user)
@@ -86,7 +84,9 @@ def _end_sessions(instance: InstanceId, changed: Changed) -> None:
 
 
 def concerned(connected: Iterable[str], changed: Changed) -> list[str]:
-    """Which of the connected users a change is about. Pure."""
+    """Which of the connected users a change is about; all when nobody knows what changed. Pure."""
+    if changed.everything:
+        return sorted(set(connected))
     return sorted(
         user for user in set(connected) if user in changed.names or user.rpartition("@")[2] in changed.domains
     )

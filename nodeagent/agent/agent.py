@@ -55,7 +55,6 @@ class Agent:
         self._instances: dict[InstanceId, ManagedInstance] = {}
         self._records = desired.kept(KEPT)
         self._desired = desired.read(self._records, identity.name)
-        self._node = desired.nodes(self._records, identity.name) or Node(name=identity.name, roles=identity.roles)
         self._connected = False
         self._problems: tuple[Notice, ...] = ()
         self._effective: dict[GroupName, EffectiveSettings] = {}
@@ -65,10 +64,10 @@ class Agent:
         self._connected = connected
         if connected:
             self._records = records
-            self._desired = desired.read(records, self._identity.name)
-            self._node = desired.nodes(records, self._identity.name) or self._node
+            self._desired = desired.read(records, self._identity.name, self._desired)
             self._effective.clear()
-            desired.keep(records, KEPT)
+            if not self._desired.unreadable:  # what is kept for a boot without the store is always readable
+                desired.keep(records, KEPT)
         self._wake.set()
 
     async def run(self, ended: asyncio.Event, publish: Callable[[str], None]) -> None:
@@ -82,7 +81,7 @@ class Agent:
             comparable = report.model_dump_json(exclude=_ALWAYS_NEW)
             if comparable != last_report or time.monotonic() - reported_at >= HEARTBEAT:
                 last_report, reported_at = comparable, time.monotonic()
-                write_atomically(REPORT_FILE, text)
+                _write_report(text)
                 publish(text)
             await _first(self._wake, ended, TICK)
         for instance in self._instances.values():
@@ -131,6 +130,10 @@ class Agent:
             log.exception("%s: looking after it failed; the next look follows", identity)
             self._problems = (*self._problems, Notice(key="instance-look-failed", facts={"instance": str(identity)}))
 
+    @property
+    def _node(self) -> Node:
+        return self._desired.node or Node(name=self._identity.name, roles=self._identity.roles)
+
     def _settings(self, group: GroupName) -> EffectiveSettings:
         if group not in self._effective:
             self._effective[group] = engine_settings(self._desired.settings, self._identity.name, group)
@@ -138,6 +141,9 @@ class Agent:
 
     def _notices(self) -> Iterable[Notice]:
         """What is wrong with the desired state itself."""
+        for name in marked():
+            if self._desired.group(name) is None:
+                yield Notice(key="group-unknown", facts={"group": name})
         for key in self._desired.unreadable:
             yield Notice(key="record-unreadable", facts={"key": key})
         for found in self._effective.values():
@@ -155,6 +161,13 @@ class Agent:
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=self._problems + self._housekeeping.warnings,
         )
+
+
+def _write_report(text: str) -> None:
+    try:
+        write_atomically(REPORT_FILE, text)
+    except OSError as error:
+        log.error("the report was not written: %s", error)
 
 
 def _distinct(notices: Iterable[Notice]) -> tuple[Notice, ...]:

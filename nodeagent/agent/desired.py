@@ -31,14 +31,19 @@ class Desired:
     restarts: Mapping[InstanceId, int] = field(default_factory=dict)
     stopped: frozenset[InstanceId] = frozenset()
     unreadable: tuple[str, ...] = ()
+    node: Node | None = None
 
     def group(self, name: GroupName) -> ServiceGroup | None:
         return LOCAL if name == LOCAL_GROUP else self.groups.get(name)
 
 
-def read(records: Iterable[Record], node: NodeName) -> Desired:
-    """Sort the store's records into a desired state for `node`."""
+def read(records: Iterable[Record], node: NodeName, before: Desired | None = None) -> Desired:
+    """Sort the store's records into a desired state for `node`.
+
+    A group whose record cannot be read stays what it was in `before`.
+    """
     groups: dict[GroupName, ServiceGroup] = {}
+    this_node: Node | None = before.node if before else None
     restarts: dict[InstanceId, int] = {}
     stopped: set[InstanceId] = set()
     settings: list[Record] = []
@@ -48,15 +53,20 @@ def read(records: Iterable[Record], node: NodeName) -> Desired:
             if record.key.startswith(keys.GROUPS):
                 group = ServiceGroup.model_validate_json(record.value)
                 groups[group.name] = group
+            elif record.key == keys.node(node):
+                this_node = Node.model_validate_json(record.value)
             elif record.key.startswith(keys.SETTINGS):
                 settings.append(record)
             elif record.key.startswith(f"{keys.RESTARTS}{node}/"):
                 restarts[InstanceId.parse(record.key.rpartition("/")[2])] = int(record.value)
             elif record.key.startswith(f"{keys.STOPPED}{node}/"):
                 stopped.add(InstanceId.parse(record.key.rpartition("/")[2]))
-        except (ValueError, PosthouseError) as error:
-            unreadable.append(f"{record.key}: {type(error).__name__}")
-    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable))
+        except (ValueError, PosthouseError):
+            unreadable.append(record.key)
+            name = GroupName(record.key.removeprefix(keys.GROUPS))
+            if before is not None and name in before.groups:
+                groups[name] = before.groups[name]
+    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), this_node)
 
 
 def keep(records: Iterable[Record], file: Path) -> None:
@@ -78,11 +88,3 @@ def belongs(key: str, node: NodeName) -> bool:
     return key.startswith(
         (keys.GROUPS, keys.SETTINGS, keys.node(node), f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/")
     )
-
-
-def nodes(records: Iterable[Record], node: NodeName) -> Node | None:
-    """This node's own record."""
-    for record in records:
-        if record.key == keys.node(node):
-            return Node.model_validate_json(record.value)
-    return None

@@ -29,6 +29,8 @@ log = logging.getLogger("posthouse.agent")
 
 _SETTLE = Seconds(30.0)
 _BACKOFF_BASE = Seconds(2.0)
+#: A refused configuration is tried again so often: the refusal may have been the machine's, not the setting's.
+_RETRY_REFUSED = Seconds(60.0)
 #: Running and answering for so long, and earlier failures are forgotten.
 _HEALTHY_SPELL = Seconds(60.0)
 
@@ -53,6 +55,7 @@ class ManagedInstance:
         self._inputs: Inputs | None = None
         self._pending = Change.NONE
         self._refused: Notice | None = None
+        self._retry_at = 0.0
         self._backoff = Backoff()
         self._prober: Prober | None = None
         self._probed_start = 0.0
@@ -64,9 +67,11 @@ class ManagedInstance:
         """Bring the configuration up to `context`; a refused one is reported and the old one stays."""
         inputs = Inputs(context, _stamps(self._engine.reads(context)))
         before = self._inputs
-        if inputs == before:
+        retry = self._refused is not None and time.monotonic() >= self._retry_at
+        if inputs == before and self._generations.current_hash() is not None and not retry:
             return
         self._inputs = inputs
+        self._retry_at = time.monotonic() + _RETRY_REFUSED
         try:
             change = await asyncio.to_thread(apply, self._engine, context, self._generations)
             missed = self._missed(inputs, before)
@@ -189,8 +194,8 @@ class ManagedInstance:
         if action in (Action.START, Action.RESTART):
             await self._before_start(now, most)
             await asyncio.to_thread(self._engine.prepare, context)
-        self._pending = Change.NONE
         await getattr(self._units, action)(self.id.unit)
+        self._pending = Change.NONE
         state = await self._units.settled(self.id.unit, _SETTLE)
         if action is not Action.STOP and state.is_running:
             self._note_loaded()

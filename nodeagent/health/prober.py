@@ -7,6 +7,7 @@ that, within the start-up grace, do not count as a hang.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from appliance.cluster.names import Seconds
 from appliance.cluster.report import Notice
 from appliance.engines.base import Probe
 from appliance.errors import PosthouseError
+
+log = logging.getLogger("posthouse.agent")
 
 _EAGER = Seconds(1.0)
 #: How long an instance may take from its start to its first good answer.
@@ -85,6 +88,10 @@ class Prober:
             verdict.ok, verdict.problem = False, Notice.of(error)
         except OSError as error:
             facts = {"probe": probe.name, "detail": error.strerror or str(error)}
+            verdict.ok, verdict.problem = False, Notice(key="probe-failed", facts=facts)
+        except Exception as error:
+            log.exception("probe %s", probe.name)
+            facts = {"probe": probe.name, "detail": repr(error)}
             verdict.ok, verdict.problem = False, Notice(key="probe-failed", facts=facts)
         else:
             verdict.ok, verdict.problem, verdict.took = True, None, time.monotonic() - sent

@@ -10,19 +10,24 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.cluster import keys
-from appliance.cluster.model import Ownership, ServiceGroup, Session
+from appliance.cluster.model import Fact, Ownership, ServiceGroup, Session
 from appliance.cluster.names import LOCAL_GROUP, GroupName, NodeName, Seconds
 from appliance.cluster.timing import Timing
 from appliance.coordination.store import Delete, Field, Guard, Put, Store, StoreUnavailable
+from appliance.errors import PosthouseError
 from nodeagent.ownership import memory
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, expired, plan
 from nodeagent.resources.cgroups import kill_group
 
 log = logging.getLogger("posthouse.keeper")
+
+_Kind = TypeVar("_Kind", bound=Fact)
 
 
 class Keeper:
@@ -49,6 +54,7 @@ class Keeper:
         self._contested: tuple[GroupName, ...] = ()
         self._began = boottime()
         self._held: dict[GroupName, Held] = {}
+        self._unreadable: set[str] = set()
 
     def begin(self) -> None:
         """Take over the markers of an earlier keeper of this boot, and always own the local group.
@@ -115,18 +121,33 @@ class Keeper:
             groups = {
                 group.name: group
                 for record in self._store.list(keys.GROUPS, deadline=self._reply)[0]
-                for group in [ServiceGroup.model_validate_json(record.value)]
+                if (group := self._readable(ServiceGroup, record.key, record.value)) is not None
             }
             owners = {
-                seen.record.group: seen
+                owner.group: SeenOwner(owner, record.mod_revision)
                 for record in self._store.list(keys.OWNERS, deadline=self._reply)[0]
-                for seen in [SeenOwner(Ownership.model_validate_json(record.value), record.mod_revision)]
+                if (owner := self._readable(Ownership, record.key, record.value)) is not None
             }
-            self._carry_out(plan(self._node, self._session, groups, owners, self._held))
         except StoreUnavailable as error:
             log.warning("groups not read: %s", error)
-        except ValueError as error:
-            log.error("a group's record cannot be read, everything stays as it is: %s", error)
+            return
+        if self._unreadable:
+            self._unreadable.clear()  # what cannot be read is neither taken nor given up
+            wanted = replace(plan(self._node, self._session, groups, owners, self._held), release=())
+        else:
+            wanted = plan(self._node, self._session, groups, owners, self._held)
+        try:
+            self._carry_out(wanted)
+        except StoreUnavailable as error:
+            log.warning("groups not taken: %s", error)
+
+    def _readable(self, kind: type[_Kind], key: str, text: str) -> _Kind | None:
+        try:
+            return kind.model_validate_json(text)
+        except (ValueError, PosthouseError) as error:
+            log.error("%s cannot be read and is left as it is: %s", key, type(error).__name__)
+            self._unreadable.add(key)
+            return None
 
     def _carry_out(self, wanted: Plan) -> None:
         for group in wanted.release:
@@ -191,6 +212,12 @@ class Keeper:
         return self._timing.reply
 
     def _report(self) -> None:
+        try:
+            self._write_report()
+        except OSError as error:
+            log.error("the report was not written, ownership goes on: %s", error)
+
+    def _write_report(self) -> None:
         memory.write_atomically(
             memory.REPORT,
             json.dumps(

@@ -215,6 +215,27 @@ def test_mail_goes_on_while_the_store_is_down_and_changes_wait_for_it(agent_node
     wait_healthy(agent_node)
 
 
+@pytest.mark.timeout(120)
+def test_a_group_record_that_turned_to_garbage_is_told_and_the_group_looked_after_all_the_same(
+    agent_node: Node,
+) -> None:
+    key = "/posthouse/v1/desired/groups/mail"
+    etcdctl = (
+        "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/posthouse/pki/ca.crt "
+        "--cert=/etc/posthouse/pki/node.crt --key=/etc/posthouse/pki/node.key"
+    )
+    good = agent_node.run("sh", "-c", f"{etcdctl} get --print-value-only {key}").stdout.strip()
+    agent_node.run("sh", "-c", f"{etcdctl} put {key} garbage")
+    try:
+        agent_node.wait_until("it is told", lambda: key in posthouse(agent_node, "status", check=False))
+        before = main_pid(agent_node, DOVECOT)
+        agent_node.run("systemctl", "stop", DOVECOT)
+        agent_node.wait_until("it is started again", lambda: main_pid(agent_node, DOVECOT) not in ("0", before))
+    finally:
+        agent_node.run("sh", "-c", f"{etcdctl} put {key} '{good}'")
+    wait_healthy(agent_node)
+
+
 def test_disabling_and_a_new_password_count_within_a_second(agent_node: Node) -> None:
     assert may_log_in(agent_node)
     with _left_open(imap(agent_node)) as open_session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 from collections import Counter
 from collections.abc import Mapping
 
@@ -34,6 +35,14 @@ def settle(node: Node, accounts: Mapping[str, str], ledger: Ledger, *, timeout: 
     node.wait_until("the queue is empty", lambda: queue_is_empty(node), timeout=timeout, every=0.5)
     found: Counter[str] = delivered(node.address, accounts)
     return audit(ledger, found)
+
+
+def fetched(node: Node, accounts: Mapping[str, str]) -> Counter[str] | None:
+    """What is in the mailboxes, or None when the server could not say this time."""
+    try:
+        return delivered(node.address, accounts)
+    except imaplib.IMAP4.abort:
+        return None
 
 
 def main_pid(node: Node, unit: str) -> str:
@@ -157,9 +166,11 @@ def test_foreign_and_broken_files_in_a_maildir_do_no_harm(loaded_node: Loaded) -
         "chown -h vmail:vmail * && printf x > ../dovecot-uidlist",
     )  # fmt: skip
     second = Senders(node.address, [address], each=5, senders=1).start().finish(timeout=60)
-    finding = settle(node, account, second)
-    assert not finding.lost
-    assert not audit(first, delivered(node.address, account)).lost
+    # Dovecot answers the first FETCH of a file whose name lies about its size with an error, and mends its index.
+    found = node.wait_until("the index is mended", lambda: fetched(node, account))
+    assert found
+    assert not audit(first, found).lost
+    assert not settle(node, account, second).lost
 
 
 def test_a_file_that_nobody_may_read_puts_senders_off_until_it_is_mended(loaded_node: Loaded) -> None:

@@ -62,3 +62,11 @@ def test_kept_records_come_back_and_a_torn_file_is_empty(tmp_path: Path) -> None
     assert desired.kept(file) == records
     file.write_text(file.read_text()[:20])
     assert desired.kept(file) == []
+
+
+def test_a_group_whose_record_turned_to_garbage_stays_what_it_was() -> None:
+    before = desired.read([record(keys.group(GROUP.name), GROUP.model_dump_json())], ME)
+    after = desired.read([record(keys.group(GROUP.name), "garbage"), record(keys.node(ME), "garbage")], ME, before)
+    assert after.groups == before.groups
+    assert len(after.unreadable) == 2
+    assert desired.read([], ME, before).groups == {}, "a deleted group is gone"

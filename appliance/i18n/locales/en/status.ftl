@@ -43,3 +43,4 @@ service-is-the-store = { $instance } is the coordination store: stopped this way
 service-not-reached = { $instance } is not as wanted after { $seconds } s. See: posthouse status
 certificate-expires = The mail certificate is good for { $days } more days only. Install a new one: posthouse tls install CERT KEY
 program-failed = { $program } failed: { $detail }
+group-unknown = This node owns group { $group } but its definition cannot be read: it is not looked after.

@@ -43,3 +43,4 @@ service-is-the-store = { $instance } は協調ストアです。この方法で�
 service-not-reached = { $seconds } 秒後も { $instance } が望む状態になっていません。確認: posthouse status
 certificate-expires = メール証明書の有効期間は残り { $days } 日です。新しい証明書を導入してください: posthouse tls install CERT KEY
 program-failed = { $program } に失敗しました: { $detail }
+group-unknown = このノードはグループ { $group } を所有していますが、定義を読めないため管理されていません。

@@ -43,3 +43,4 @@ service-is-the-store = { $instance } 是协调存储：以此方式停止后将�
 service-not-reached = { $seconds } 秒后 { $instance } 仍未达到期望状态。查看：posthouse status
 certificate-expires = 邮件证书仅剩 { $days } 天有效期。请安装新证书：posthouse tls install CERT KEY
 program-failed = { $program } 失败：{ $detail }
+group-unknown = 本节点拥有组 { $group }，但无法读取其定义，因此未进行管理。

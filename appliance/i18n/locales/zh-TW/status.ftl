@@ -43,3 +43,4 @@ service-is-the-store = { $instance } 是協調儲存：以此方式停止後將�
 service-not-reached = { $seconds } 秒後 { $instance } 仍未達到期望狀態。查看：posthouse status
 certificate-expires = 郵件憑證僅剩 { $days } 天有效期。請安裝新憑證：posthouse tls install CERT KEY
 program-failed = { $program } 失敗：{ $detail }
+group-unknown = 本節點擁有群組 { $group }，但無法讀取其定義，因此未進行管理。
