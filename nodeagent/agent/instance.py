@@ -194,6 +194,9 @@ class ManagedInstance:
         if action in (Action.START, Action.RESTART):
             await self._before_start(now, most)
             await asyncio.to_thread(self._engine.prepare, context)
+        if action is not Action.RELOAD and self._prober is not None:
+            await self._prober.stop()  # what it found was said by the process that ends now
+            self._prober = None
         await getattr(self._units, action)(self.id.unit)
         self._pending = Change.NONE
         state = await self._units.settled(self.id.unit, _SETTLE)
