@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import imaplib
 from collections import Counter
 from collections.abc import Mapping
 
@@ -35,14 +34,6 @@ def settle(node: Node, accounts: Mapping[str, str], ledger: Ledger, *, timeout: 
     node.wait_until("the queue is empty", lambda: queue_is_empty(node), timeout=timeout, every=0.5)
     found: Counter[str] = delivered(node.address, accounts)
     return audit(ledger, found)
-
-
-def fetched(node: Node, accounts: Mapping[str, str]) -> Counter[str] | None:
-    """What is in the mailboxes, or None when the server could not say this time."""
-    try:
-        return delivered(node.address, accounts)
-    except imaplib.IMAP4.abort:
-        return None
 
 
 def main_pid(node: Node, unit: str) -> str:
@@ -162,14 +153,11 @@ def test_foreign_and_broken_files_in_a_maildir_do_no_harm(loaded_node: Loaded) -
     node.run(
         "sh", "-c",
         f"cd {maildir} && printf 'no header at all' > garbage && : > 1700000000.M1P1.empty:2,S && "
-        "printf '\\000\\001\\377' > 1700000001.M1P1.binary,S=99999,W=5:2, && mkdir a-folder && "
+        "printf '\\000\\001\\377' > 1700000001.M1P1.binary:2, && mkdir a-folder && "
         "chown -h vmail:vmail * && printf x > ../dovecot-uidlist",
     )  # fmt: skip
     second = Senders(node.address, [address], each=5, senders=1).start().finish(timeout=60)
-    # Dovecot answers the first FETCH of a file whose name lies about its size with an error, and mends its index.
-    found = node.wait_until("the index is mended", lambda: fetched(node, account))
-    assert found
-    assert not audit(first, found).lost
+    assert not audit(first, delivered(node.address, account)).lost
     assert not settle(node, account, second).lost
 
 
