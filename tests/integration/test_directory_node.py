@@ -18,7 +18,7 @@ from tests.lab.host import CommandFailed
 
 GOOD = "korrekt pferd batterie"
 OTHER = "ganz anderes geheimnis 7"
-DOMAIN = "accounts.test"
+DOMAIN = "directory.test"
 
 Cli = Callable[..., Any]
 _numbers = itertools.count(1)
@@ -100,13 +100,13 @@ def test_a_disabled_mailbox_and_a_disabled_domain_are_shut_within_a_second(node:
 
 
 def test_an_international_domain_works_in_both_spellings(node: Node, ca_file: Path, cli: Cli) -> None:
-    made = cli("domain", "create", "例子.测试", "--json")
-    assert made["name"] == "xn--fsqu00a.xn--0zwm56d"
-    box = cli("mailbox", "create", "zhang@例子.测试", "--password-stdin", "--name", "张伟", "--json", stdin=f"{GOOD}\n")
-    assert (box["address"], box["name"]) == ("zhang@xn--fsqu00a.xn--0zwm56d", "张伟")
-    assert login(node, ca_file, "zhang@xn--fsqu00a.xn--0zwm56d", GOOD)
+    made = cli("domain", "create", "样本.测试", "--json")
+    assert made["name"] == "xn--8pv1w.xn--0zwm56d"
+    box = cli("mailbox", "create", "zhang@样本.测试", "--password-stdin", "--name", "张伟", "--json", stdin=f"{GOOD}\n")
+    assert (box["address"], box["name"]) == ("zhang@xn--8pv1w.xn--0zwm56d", "张伟")
+    assert login(node, ca_file, "zhang@xn--8pv1w.xn--0zwm56d", GOOD)
     assert [found["id"] for found in cli("mailbox", "search", "张", "--json")] == [box["id"]]
-    assert "zhang@例子.测试" in cli("mailbox", "show", box["address"])
+    assert "zhang@样本.测试" in cli("mailbox", "show", box["address"])
 
 
 @pytest.mark.parametrize("scheme", passwords.SCHEMES)
@@ -166,7 +166,7 @@ def test_many_mailboxes_come_from_a_file(node: Node, ca_file: Path, cli: Cli) ->
 
 def test_a_refusal_names_the_field_and_has_its_own_exit_code(node: Node, cli: Cli, alice: str) -> None:
     cases: list[tuple[tuple[str, ...], str, int, str]] = [
-        (("mailbox", "create", "a/b@accounts.test", "--password-stdin"), GOOD, 2, "address:"),
+        (("mailbox", "create", "a/b@directory.test", "--password-stdin"), GOOD, 2, "address:"),
         (("mailbox", "create", f"x@{DOMAIN}", "--password-stdin"), "password", 2, "password:"),
         (("mailbox", "create", f"x@{DOMAIN}", "--password-stdin"), "", 2, "password:"),
         (("mailbox", "create", f"x@{DOMAIN}", "--no-password", "--quota", "much"), "", 2, "quota:"),
