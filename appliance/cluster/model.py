@@ -9,7 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName, group_name, node_name
 
@@ -82,18 +82,48 @@ class ServiceGroup(Fact):
 
 
 class Session(Fact):
-    """One per node, renewed by its keeper; the record's create revision is the node's epoch."""
+    """One per node, renewed by its keeper; the record's create revision is the node's epoch.
+
+    `machine_id` (machine-id(5)) tells a node that came back from another machine under its name.
+    """
 
     node: CheckedNodeName
     boot_id: str
-    sequence: int = 0
+    sequence: int = Field(0, ge=0)
+    machine_id: str = ""
+
+
+class OwnershipStage(StrEnum):
+    """How far an owner is. Only a confirmed owner may mount."""
+
+    GRANTED = "granted"
+    CONFIRMED = "confirmed"
+
+
+class Basis(StrEnum):
+    """Why the group could be given to its owner (docs/developers/takeover.md)."""
+
+    UNOWNED = "unowned"
+    UNCONFIRMED = "unconfirmed"
+    RESTARTED = "restarted"
+    FENCED = "fenced"
+    WAITED = "waited"
+    ACKNOWLEDGED = "acknowledged"
+    HANDED_OVER = "handed_over"
 
 
 class Ownership(Fact):
-    """Who owns a group: the node, the epoch of its session. The record's mod revision is the group epoch."""
+    """Who owns a group: the node, the epoch of its session. The record's mod revision is the group epoch.
+
+    `silence`, seconds: the owner has armed a watchdog that resets it when its session was not renewed for so
+    long; None: no silence proves that it is off. `storage_key` is the reservation key its writes depend on.
+    """
 
     group: CheckedGroupName
     node: CheckedNodeName
-    session_epoch: int
-    watchdog_armed: bool = False
+    session_epoch: int = Field(ge=1)
+    stage: OwnershipStage = OwnershipStage.CONFIRMED
+    basis: Basis | None = None
+    silence: float | None = Field(None, gt=0, allow_inf_nan=False)
     storage_key: str | None = None
+    machine_id: str = ""
