@@ -89,7 +89,7 @@ class Session(Fact):
 
     node: CheckedNodeName
     boot_id: str
-    sequence: int = Field(0, ge=0)
+    sequence: int = Field(default=0, ge=0)
     machine_id: str = ""
 
 
@@ -124,6 +124,6 @@ class Ownership(Fact):
     session_epoch: int = Field(ge=1)
     stage: OwnershipStage = OwnershipStage.CONFIRMED
     basis: Basis | None = None
-    silence: float | None = Field(None, gt=0, allow_inf_nan=False)
+    silence: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     storage_key: str | None = None
     machine_id: str = ""
