@@ -100,7 +100,9 @@ def list_(domain: str | None, deleted: bool, limit: int | None, as_json: bool) -
         if deleted:
             emit_list(directory.mailboxes.deleted(domain), as_json, _DELETED_COLUMNS, limit)
         else:
-            emit_list(directory.mailboxes.all(domain), as_json, _COLUMNS, limit)
+            # a table needs one more than it shows, to tell that there are more
+            page = None if as_json or limit == 0 else (limit or SHOWN) + 1
+            emit_list(directory.mailboxes.all(domain, page=page), as_json, _COLUMNS, limit)
 
 
 @mailbox.command(help=lazy("mailbox-search-help"))

@@ -201,21 +201,23 @@ class DirectoryConnection:
         return Found(entries, complete=result["result"] not in _CUT_OFF)
 
     def pages(
-        self, base: str, filter_: str, scope: Scope, attributes: Sequence[str], *, size: int = _FIRST_PAGE
+        self, base: str, filter_: str, scope: Scope, attributes: Sequence[str], *, size: int | None = None
     ) -> Iterator[tuple[Entry, ...]]:
-        """Yield what matches in the directory's own order, by pages (RFC 2696): `size` entries at first, then more
-        each time, so that whoever wants only a few waits only for these.
+        """Yield what matches in the directory's own order, by pages (RFC 2696) of `size` entries; by default a few at
+        first, then more each time, so that whoever wants only a few waits only for these.
 
         Other calls may come between pages, but not another `pages` of this connection.
         """
         cookie: bytes | None = None
+        largest = size or _LARGEST_PAGE
+        size = size or _FIRST_PAGE
         while True:
             result, entries = self._search(
                 base, filter_, scope, attributes, paged_size=size, paged_cookie=cookie, resume=cookie is not None
             )
             if entries:
                 yield entries
-            size = min(size * 2, max(size, _LARGEST_PAGE))
+            size = min(size * 2, largest)
             cookie = result.get("controls", {}).get(_PAGED_RESULTS, {}).get("value", {}).get("cookie")
             if not cookie:
                 return
@@ -283,15 +285,16 @@ class DirectoryConnection:
         """Run one operation. A connection found dead is opened anew once, if repeating is harmless."""
         fresh = self._open is None
         if fresh:
-            self._open = self._connect(ldap3.SAFE_SYNC)
+            # Not SAFE_SYNC: it copies every answer for other threads, which takes longer than decoding it.
+            self._open = self._connect(ldap3.SYNC)
         try:
-            _, result, response, _ = getattr(self._open, operation)(*arguments, **more)
+            getattr(self._open, operation)(*arguments, **more)
         except (LDAPException, OSError) as error:
             self.close()
             if retry and not fresh and not isinstance(error, TimeoutError):
                 return self._run(operation, *arguments, retry=False, **more)
             raise _unavailable(error) from error
-        return result, response
+        return self._open.result, self._open.response
 
     def _connect(self, strategy: str) -> Any:
         server = ldap3.Server(self._uri, get_info=ldap3.NONE, connect_timeout=self._connect_deadline)

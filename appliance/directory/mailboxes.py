@@ -107,10 +107,16 @@ class Mailboxes:
         """Return the mailbox of an address. Raises BadInput, NotFound."""
         return entries.mailbox_of(self._read(any_address(address)))
 
-    def all(self, domain: str | None = None) -> Iterator[Mailbox]:
-        """Yield all, or those of one domain, in the directory's order. Raises BadInput, NotFound."""
+    def all(self, domain: str | None = None, *, page: int | None = None) -> Iterator[Mailbox]:
+        """Yield all, or those of one domain, in the directory's order. Raises BadInput, NotFound.
+
+        `page`: how many are asked of the directory at a time; who shows pages gives their size.
+        """
         filter_ = f"(objectClass={s.MAILBOX})" if domain is None else entries.within(domain_name(domain), s.MAILBOX)
-        for found in self._connection.pages(self._base(domain), filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES):
+        pages = self._connection.pages(
+            self._base(domain), filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES, size=page
+        )
+        for found in pages:
             yield from map(entries.mailbox_of, found)
 
     def search(self, term: str, domain: str | None = None, limit: int = 50) -> FoundMailboxes:

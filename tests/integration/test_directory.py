@@ -242,10 +242,12 @@ def test_pages_give_all_in_the_directorys_own_order(
     rows = [Row(n, f"m{n:04}@example.{'com' if n % 2 else 'org'}", password_hash=HASH) for n in range(130)]
     assert [outcome.error for outcome in directory.create_mailboxes(rows)] == [None] * 130
     with server.connection() as connection:
-        pages = list(connection.pages(schema.DOMAINS, f"({schema.MAIL}=*)", Scope.SUBTREE, (schema.MAIL,), size=20))
-    assert [len(page) for page in pages] == [20, 40, 70]
+        asked = (schema.DOMAINS, f"({schema.MAIL}=*)", Scope.SUBTREE, (schema.MAIL,))
+        assert [len(page) for page in connection.pages(*asked, size=60)] == [60, 60, 10]
+        assert [len(page) for page in connection.pages(*asked)] == [50, 80]
     everybody = [mailbox.address for mailbox in directory.mailboxes.all()]
     assert sorted(everybody) == [row.address for row in rows]
+    assert [mailbox.address for mailbox in directory.mailboxes.all(page=40)] == everybody
     here = [mailbox.address for mailbox in directory.mailboxes.all(example)]
     assert here == [address for address in everybody if address.endswith(example)]
     assert directory.domains.count(domain_name(example), schema.MAILBOX, at_most=10).exact is False
