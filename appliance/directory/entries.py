@@ -148,8 +148,13 @@ def mailbox_changes(change: MailboxChange) -> Changes:
     """The edits of a change."""
     edits = dict(_edits(status=change.status, refuse=change.refuse_mail, remark=change.description, name=change.name))
     if not isinstance(change.quota, Keep):
-        edits[s.QUOTA] = [(Edit.REPLACE, [str(change.quota)])]
+        edits |= quota_changes(change.quota)
     return edits
+
+
+def quota_changes(quota: int) -> dict[str, list[tuple[Edit, Values]]]:
+    """The edits that make `quota` (bytes) the limit. How near the usage is to it shows at the next delivery."""
+    return {s.QUOTA: [(Edit.REPLACE, [str(quota)])], s.QUOTA_STATE: [(Edit.REPLACE, [s.NEAR])]}
 
 
 def alias_changes(change: AliasChange) -> Changes:

@@ -48,6 +48,9 @@ ID: Final = "posthouseId"
 PATH: Final = "posthousePath"
 GROUP: Final = "posthouseGroup"
 QUOTA: Final = "posthouseQuota"
+QUOTA_STATE: Final = "posthouseQuotaState"
+#: Value of QUOTA_STATE: usage is near the quota, or its distance is not known.
+NEAR: Final = "near"
 STATUS: Final = "posthouseStatus"
 REFUSE_MAIL: Final = "posthouseRefuseMail"
 SETTING: Final = "posthouseSetting"
@@ -73,4 +76,5 @@ ROUTING_ATTRIBUTES: Final = (
     STATUS,
     REFUSE_MAIL,
     QUOTA,
+    QUOTA_STATE,
 )

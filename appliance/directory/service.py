@@ -128,7 +128,7 @@ class DirectoryService:
             changed.discard(_QUOTA)
             default = self.rules.of(any_address(mailbox).domain).quota
             quota = json.loads(after[_QUOTA]) if _QUOTA in after else default
-            edits[s.QUOTA] = [(Edit.REPLACE, [str(int(quota))])]
+            edits |= entries.quota_changes(int(quota))
         removed = [f"{name}={before[name]}" for name in sorted(changed) if name in before]
         added = [f"{name}={after[name]}" for name in sorted(changed) if name in after]
         steps = [(Edit.DELETE, removed), (Edit.ADD, added)]

@@ -279,6 +279,11 @@ def test_a_catch_all_takes_only_what_nobody_else_does(mail: MailNode) -> None:
         assert client.rcpt("root@catch.test")[0] == 550
     mail.arrived(eve, word)
     mail.arrived(rest, other)
+    # elsewhere such a name is anybody's
+    with mail.submission(eve) as client:
+        client.mail(eve.address)
+        assert client.rcpt("root@example.net")[0] == 250
+        assert client.rcpt("root@catch.test")[0] == 550
     mail.settle("catch.test")
     assert not any(word.encode() in each for each in mail.messages(rest))
 

@@ -26,7 +26,7 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.dovecot import probe_account
+from appliance.engines.dovecot import probe_account, quota_warning
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
 
@@ -38,6 +38,8 @@ _LOGIN_PROCESSES: Final = 2
 _AUTH_WORKERS: Final = 8
 #: Connections to the auth service besides those of protocol processes: quota-status, doveadm, delivery of notices.
 _OTHER_AUTH_CLIENTS: Final = 200
+#: From here on Postfix asks at RCPT whether a message fits. A quarter of a quota is more than any message, as a rule.
+_NEAR_PERCENT: Final = 75
 _VMAIL: Final = "vmail"
 _VMAIL_UID: Final = 57143
 
@@ -223,7 +225,9 @@ def _auth_clients(context: RenderContext) -> int:
 
 def _quota_warnings(percents: tuple[int, ...]) -> list[dict[str, str]]:
     """Dovecot's quota_warning rules: it runs the first that the change crosses, so the highest comes first."""
-    events = [("storage=100%%", "100")] + [(f"storage={percent}%%", str(percent)) for percent in reversed(percents)]
+    levels = {_NEAR_PERCENT: quota_warning.NEAR} | {percent: str(percent) for percent in (*percents, 100)}
+    events = [(f"storage={percent}%%", levels[percent]) for percent in sorted(levels, reverse=True)]
+    events.append((f"-storage={_NEAR_PERCENT}%%", quota_warning.AWAY))
     return [
         {"suffix": str(number) if number > 1 else "", "condition": condition, "event": event}
         for number, (condition, event) in enumerate(events, start=1)

@@ -1,6 +1,11 @@
-"""Tells a person that the mailbox fills up, or is full. Run by Dovecot's service quota-warning (user dovecot):
+"""Notes that a mailbox fills up, and tells its owner. Run by Dovecot's service quota-warning (user dovecot):
 
-    python -m appliance.engines.dovecot.quota_warning GROUP PERCENT ADDRESS
+    python -m appliance.engines.dovecot.quota_warning GROUP EVENT ADDRESS
+
+EVENT is the percentage to tell of, `near` (nothing to tell yet) or `away` (there is room
+again). The directory's `posthouseQuotaState` follows, so that Postfix asks Dovecot for
+the usage of those mailboxes alone. A note that is missing costs no mail: delivery looks
+at the quota again, and the sender gets a bounce instead of a refusal.
 
 The language is the mailbox's (mailbox <- domain <- system). The notice goes into the
 mailbox through Dovecot's service quota-notice, which delivers over quota as well.
@@ -26,13 +31,16 @@ from ldap3.utils.conv import escape_filter_chars
 from appliance import paths
 from appliance.cluster.names import EngineName, InstanceId, group_name
 from appliance.directory import schema
-from appliance.directory.connection import DirectoryConnection, Entry, Scope
+from appliance.directory.connection import DirectoryConnection, Edit, Entry, Scope
 from appliance.errors import PosthouseError
 from appliance.i18n import FALLBACK, translate
 from appliance.settings.layers import SYSTEM, Layer, Owner, account_settings
 from appliance.settings.parameter import Scope as SettingScope
 
 FULL: Final = 100
+#: Events without a notice.
+NEAR: Final = "near"
+AWAY: Final = "away"
 #: File of the rendered configuration that holds the system's language.
 LANGUAGE_FILE: Final = "language"
 _LANGUAGE: Final = "mailbox.language"
@@ -61,14 +69,19 @@ class Recipient:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit status tells Dovecot whether the notice was delivered."""
-    group, percent, address = sys.argv[1:] if arguments is None else arguments
+    group, event, address = sys.argv[1:] if arguments is None else arguments
     instance = InstanceId(EngineName("dovecot"), group_name(group))
+    entries: tuple[Entry, ...] = ()
+    noted = False
     try:
-        entries = find(address)
+        with DirectoryConnection() as directory:
+            entries = find(directory, address)
+            noted = note(directory, entries, near=event != AWAY)
     except PosthouseError as error:
-        print(f"quota notice for {address}: {error}", file=sys.stderr)
-        entries = ()
-    message = compose(recipient(address, entries, system_language(instance)), int(percent))
+        print(f"quota of {address}: {error}", file=sys.stderr)
+    if event in {NEAR, AWAY}:
+        return 0 if noted else 1
+    message = compose(recipient(address, entries, system_language(instance)), int(event))
     return 0 if deliver(paths.run(instance) / "quota-notice", address, message.as_bytes(policy=SMTP)) else 1
 
 
@@ -80,12 +93,20 @@ def system_language(instance: InstanceId) -> str:
         return FALLBACK
 
 
-def find(address: str) -> tuple[Entry, ...]:
+def find(directory: DirectoryConnection, address: str) -> tuple[Entry, ...]:
     """The directory's entries of the mailbox and its domain."""
     mail, domain = escape_filter_chars(address), escape_filter_chars(address.rpartition("@")[2])
     wanted = f"(|({schema.MAIL}={mail})({schema.ASSOCIATED_DOMAIN}={domain}))"
-    with DirectoryConnection() as connection:
-        return connection.search(schema.DOMAINS, wanted, Scope.SUBTREE, _ATTRIBUTES, limit=2).entries
+    return directory.search(schema.DOMAINS, wanted, Scope.SUBTREE, _ATTRIBUTES, limit=2).entries
+
+
+def note(directory: DirectoryConnection, entries: Sequence[Entry], *, near: bool) -> bool:
+    """Write down whether the quota is near; False when there is no such mailbox."""
+    mailbox = next((entry for entry in entries if entry.text(schema.MAIL)), None)
+    if mailbox is None:
+        return False
+    directory.modify(mailbox.dn, {schema.QUOTA_STATE: [(Edit.REPLACE, [schema.NEAR] if near else [])]})
+    return True
 
 
 def recipient(address: str, entries: Sequence[Entry], language: str) -> Recipient:

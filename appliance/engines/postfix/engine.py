@@ -39,6 +39,14 @@ _DOVECOT: Final = EngineName("dovecot")
 _QUEUE_RUN_DELAY: Final = 60
 
 
+#: What recipients.cf found, values joined by commas, as an action of access(5).
+_VERDICTS: Final = f"""\
+/(^|,)TRUE(,|$)/ 550 5.2.1 Mailbox disabled
+/(^|,){schema.NEAR}(,|$)/ posthouse_quota
+/@/ OK
+"""
+
+
 class Postfix(Engine):
     """The engine."""
 
@@ -88,6 +96,8 @@ class Postfix(Engine):
             "main.cf": RenderedFile(render(_FOLDER, "main.cf.j2", **values)),
             "master.cf": RenderedFile(render(_FOLDER, "master.cf.j2", **values)),
             "non-ascii.pcre": RenderedFile("/^(.*[\\x80-\\xff].*)$/ $1\n"),
+            "verdicts.pcre": RenderedFile(_VERDICTS),
+            "unknown.pcre": RenderedFile("/./ 550 5.1.1 Recipient address rejected: User unknown\n"),
             "reserved.pcre": RenderedFile(render(_FOLDER, "reserved.pcre.j2", names=_reserved())),
         }
         for name, table in MAPS.items():

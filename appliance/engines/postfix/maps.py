@@ -70,16 +70,10 @@ MAPS: Final[Mapping[str, LdapMap]] = {
         s.MAIL,
         format="%S",
     ),
-    "refused": LdapMap(
-        "Does the mailbox or the domain refuse mail?",
-        f"(&({s.REFUSE_MAIL}=TRUE)(|({s.MAIL}=%s)({s.ASSOCIATED_DOMAIN}=%d)))",
-        s.REFUSE_MAIL,
-        format="550 5.2.1 Mailbox disabled",
-    ),
-    "exact": LdapMap(
-        "Is there an alias or a mailbox of exactly this address?",
-        f"(&({s.MAIL}=%s)(|{_MAILBOX}(&{_ALIAS})))",
-        s.MAIL,
-        format="OK",
+    "recipients": LdapMap(
+        "What stands for or against this recipient? Read by verdicts.pcre: TRUE refuses, near asks for the quota, the"
+        " address itself exists.",
+        f"(|(&({s.MAIL}=%s)(|{_MAILBOX}(&{_ALIAS})))(&({s.REFUSE_MAIL}=TRUE)({s.ASSOCIATED_DOMAIN}=%d)))",
+        f"{s.REFUSE_MAIL}, {s.QUOTA_STATE}, {s.MAIL}",
     ),
 }

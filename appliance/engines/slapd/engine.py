@@ -89,6 +89,7 @@ class Slapd(Engine):
             indexes=INDEXES,
             suffix=schema.SUFFIX,
             domains=schema.DOMAINS,
+            quota_state=schema.QUOTA_STATE,
             routing=",".join(schema.ROUTING_ATTRIBUTES),
             manager=MANAGER,
             dovecot=DOVECOT,

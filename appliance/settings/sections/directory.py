@@ -11,7 +11,7 @@ PARAMETERS = (
     Parameter(
         "directory.max_size", Size(parse_size("64M"), parse_size("1T")), parse_size("16G"), PER_NODE, Apply.RESTART
     ),
-    Parameter("directory.threads", Integer(2, 256), 16, unit="unit-threads", scopes=PER_NODE, apply=Apply.RESTART),
+    Parameter("directory.threads", Integer(2, 256), 4, unit="unit-threads", scopes=PER_NODE, apply=Apply.RESTART),
 )
 
 CHECKS: tuple[Check, ...] = ()
