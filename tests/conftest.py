@@ -1,5 +1,8 @@
 """Fixtures of every kind of test that boots nodes. They cost nothing to those that do not ask for them.
 
+Where several workers share the tests (`./run test integration`), each has a lab and a shared node of its own, and
+the tests of one file stay together.
+
 `lab`         the network, one for the whole run; the test process itself moves onto it
 `fresh_node`  a booted node on which our package is installed and `posthouse init` has not run
 `node`        one node that is initialised and healthy, shared by the whole run
@@ -16,8 +19,16 @@ import pytest
 
 from tests.lab import Lab, Node
 from tests.lab.appliance import copy_ca, initialise
+from tests.lab.lab import remove_stale
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
+    """Remove the lab of a worker (pytest-xdist) that died: its fixtures did not end, its nodes live on."""
+    if error:
+        remove_stale()
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ def _offer_engines(*names: str) -> None:
     offered = BUILD / "engines"
     offered.mkdir(exist_ok=True)
     for name in missing:
-        link = offered / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(base / "usr/bin" / name)
+        draft = offered / f"{name}.{os.getpid()}"
+        draft.symlink_to(base / "usr/bin" / name)
+        draft.replace(offered / name)
     os.environ["PATH"] += f":{offered}"
 
 

@@ -102,19 +102,20 @@ def test_a_lab_of_a_name_that_runs_is_refused(lab: Lab) -> None:
 
 
 def test_what_a_dead_owner_left_is_removed_by_the_next(lab: Lab) -> None:
-    script = "import os; from tests.lab import Lab; made = Lab.create(); made.node('orphan').boot(); print(made.name); "
-    died = subprocess.run(
-        [sys.executable, "-c", script + "import sys; sys.stdout.flush(); os.kill(os.getpid(), 9)"],
+    script = "from tests.lab import Lab; made = Lab.create(); made.node('orphan').boot(); print(made.name, flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script + "; input()"],
         cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
-    )
-    name = died.stdout.strip()
-    facts = json.loads((REGISTRY / name / "lab.json").read_text())
-    orphan = Lab.attach(name).nodes["orphan"]
-    assert orphan.running
+    ) as owner:
+        assert owner.stdout is not None
+        name = owner.stdout.readline().strip()
+        facts = json.loads((REGISTRY / name / "lab.json").read_text())
+        orphan = Lab.attach(name).nodes["orphan"]
+        assert orphan.running
+        owner.kill()
 
     remove_stale()
 

@@ -6,6 +6,7 @@ are. Whoever makes a lab first removes those whose owner has died.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -165,6 +166,13 @@ def lowers_in_use() -> set[Path]:
 
 def remove_stale() -> None:
     """Remove labs whose owner has died, and disks that belong to no lab."""
+    REGISTRY.mkdir(exist_ok=True)
+    with (REGISTRY / "removing").open("w") as lock:  # test workers start, and find the same remains, together
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _remove_stale()
+
+
+def _remove_stale() -> None:
     for name in names():
         with suppress(LabError, FileNotFoundError):
             lab = Lab.attach(name)
