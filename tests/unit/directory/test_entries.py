@@ -120,6 +120,7 @@ def test_a_change_touches_only_what_it_names() -> None:
     assert entries.mailbox_changes(MailboxChange()) == {}
     assert entries.mailbox_changes(MailboxChange(quota=0, name=None)) == {
         s.QUOTA: [(Edit.REPLACE, ["0"])],
+        s.QUOTA_STATE: [(Edit.REPLACE, [s.NEAR])],
         s.DISPLAY_NAME: [(Edit.REPLACE, [])],
     }
     assert entries.domain_changes(DomainChange(refuse_mail=True)) == {s.REFUSE_MAIL: [(Edit.REPLACE, ["TRUE"])]}
