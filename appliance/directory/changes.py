@@ -11,7 +11,7 @@ alias no cache of logins exists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from appliance.directory import schema as s
@@ -29,18 +29,22 @@ _ATTRIBUTES: Final = (s.MAIL, s.PREVIOUS_MAIL, s.LOGIN, s.ASSOCIATED_DOMAIN, s.D
 
 @dataclass(frozen=True)
 class Changed:
-    """What changed: login names, and domains (with all their mailboxes). `everything`: too much to tell."""
+    """What changed: login names, and domains (with all their mailboxes). `everything`: too much to tell.
+
+    `moved`: something changed, be it only what is not told of, such as an alias or a deletion.
+    """
 
     names: frozenset[str] = field(default=frozenset())
     domains: frozenset[str] = field(default=frozenset())
     everything: bool = False
+    moved: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.names or self.domains or self.everything)
 
 
 NOTHING: Final = Changed()
-EVERYTHING: Final = Changed(everything=True)
+EVERYTHING: Final = Changed(everything=True, moved=True)
 
 
 def marks(values: Iterable[str]) -> dict[str, str]:
@@ -103,7 +107,7 @@ class ChangeFollower:
             return NOTHING
         told = self._told(start)
         self._marks = now
-        return told
+        return replace(told, moved=True)
 
     def _told(self, start: str) -> Changed:
         if not start:

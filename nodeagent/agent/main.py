@@ -14,6 +14,7 @@ from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
 from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import Agent
+from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.tasks import tasks
@@ -43,6 +44,8 @@ async def serve(identity: NodeFile) -> None:
     follower.start()
     accounts = AccountFollower()
     accounts.start()
+    domains = DomainFollower()
+    domains.start()
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
@@ -52,6 +55,7 @@ async def serve(identity: NodeFile) -> None:
         petting.cancel()
         follower.end()
         accounts.end()
+        domains.end()
         await housekeeping.close()
         await units.close()
 

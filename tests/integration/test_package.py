@@ -141,7 +141,9 @@ def test_a_mail_server_of_the_operators_own_is_left_as_it_is(fresh_node: Node) -
 
 def test_engines_that_come_together_with_the_package_never_start_in_debians_way(fresh_node: Node) -> None:
     purge(fresh_node)
-    fresh_node.run("dpkg", "--force-unsafe-io", "--purge", "postfix-ldap", "postfix-pcre", "postfix", timeout=120)
+    fresh_node.run(
+        "dpkg", "--force-unsafe-io", "--purge", "postfix-cdb", "postfix-ldap", "postfix-pcre", "postfix", timeout=120
+    )
     bring_package(fresh_node)
 
     fresh_node.run("dpkg", "--force-unsafe-io", "--unpack", "/root/posthouse.deb", timeout=120)

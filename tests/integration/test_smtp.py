@@ -422,3 +422,27 @@ def test_smtputf8_is_declared_to_a_server_that_offers_it(mail: MailNode, wang: A
             client.sendmail("wang@例子.中国", [outside.recipient], raw, ["SMTPUTF8", "BODY=8BITMIME"])
         outside.wait(word.encode())
         assert b" SMTPUTF8" in outside.wait(b"MAIL FROM:")
+
+
+def test_domains_count_within_seconds_and_are_foreign_again_when_they_are_gone(mail: MailNode) -> None:
+    copy = "/run/posthouse/mail/postfix/domains"
+
+    def answer() -> tuple[int, bytes]:
+        with mail.smtp() as client:
+            client.mail(OUTSIDE)
+            code, text = client.rcpt("nobody@passing.test")
+            return code, text[:5]
+
+    def copied() -> bool:
+        asked = mail.node.run("postmap", "-q", "passing.test", f"cdb:{copy}", check=False)
+        return asked.stdout.strip() == "passing.test"
+
+    assert answer() == (554, b"5.7.1")
+    mail.node.run("posthouse", "domain", "create", "passing.test")
+    mail.node.wait_until("domain known", lambda: answer() == (550, b"5.1.1"), timeout=10.0, every=0.2)
+    mail.node.wait_until("domain copied", copied, timeout=10.0)
+    mail.node.run("rm", f"{copy}.cdb")
+    mail.node.wait_until("copy made anew", copied, timeout=10.0)
+    assert answer() == (550, b"5.1.1")
+    mail.node.run("posthouse", "domain", "delete", "passing.test")
+    mail.node.wait_until("domain foreign", lambda: answer() == (554, b"5.7.1"), timeout=30.0, every=0.5)

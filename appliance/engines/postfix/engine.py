@@ -27,6 +27,7 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
+from appliance.engines.postfix import domain_copy
 from appliance.engines.postfix.checker import problems
 from appliance.engines.postfix.maps import MAPS
 from appliance.engines.postfix.probes import postfix_probes
@@ -52,7 +53,7 @@ class Postfix(Engine):
 
     facts = Facts(
         name=EngineName("postfix"),
-        packages=("postfix", "postfix-ldap", "postfix-pcre"),
+        packages=("postfix", "postfix-cdb", "postfix-ldap", "postfix-pcre"),
         default_units=("postfix.service", "postfix@-.service"),
         settings=(
             "smtp.message_size_limit",
@@ -113,6 +114,9 @@ class Postfix(Engine):
         if found:
             raise ConfigurationRefused(context.instance, "\n".join(found))
 
+    def prepare(self, context: RenderContext) -> None:
+        domain_copy.ensure(context.instance)
+
     def change(self, old: Rendered, new: Rendered) -> Change:
         change = super().change(old, new)
         if change is Change.RELOAD and _listeners(old) != _listeners(new):
@@ -145,6 +149,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "group": context.group.name,
         "config": context.config,
         "volume": context.volume,
+        "domain_copy": domain_copy.table(context.instance),
         "dovecot_run": paths.run(InstanceId(_DOVECOT, context.group.name)),
         "hostname": hostname,
         "mail_domain": topology.mail_domain(hostname),

@@ -15,3 +15,4 @@ quota-notice-full =
     From now on new messages to you are refused and their senders are told, until there is space
     again. Please delete messages that you no longer need, and empty the folder Trash.
     .subject = Your mailbox is full
+domain-copy-failed = The copy of the domain names for Postfix could not be made: { $problem }
