@@ -85,6 +85,10 @@ class Dovecot:
                 return int(used) * 1024, int(limit) * 1024
         return None
 
+    def recount(self) -> Done:
+        """Count what the mailbox holds anew into maildirsize: a killed run may have left files uncounted."""
+        return self.run("quota", "recalc", "-u", self.address, timeout=_ASK)
+
     def digests(self, folder: str, uids: Sequence[int]) -> Counter[str]:
         """Digests of messages in a folder, read over IMAP. Raises Unavailable."""
         command = shlex.join(["doveadm", "-c", str(self.config), "exec", "imap", "-u", self.address])
@@ -228,5 +232,6 @@ def _hidden_namespace(location: Path) -> str:
     return (
         f"namespace migration {{\n  prefix = {_NAMESPACE}\n  separator = /\n  location = maildir:{location}\n"
         "  list = no\n  hidden = yes\n  subscriptions = no\n}\n"
-        "plugin {\n  quota = count:User quota:noenforcing\n}\n"
+        # Only the mailbox's own folders count: a count begun now must not take the source in.
+        "plugin {\n  quota = maildir:Mailbox:noenforcing:ns=\n}\n"
     )

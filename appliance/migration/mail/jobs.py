@@ -234,6 +234,7 @@ def run(job: Job, progress: Progress) -> MailboxReport:
             dovecot = Dovecot(address, workplace.group, workplace.children)
             dovecot.require_running()
             done = job.source.bring(Tools(workplace, dovecot, ledger, progress))
+            done.notes += complaint(dovecot.recount(), "quota recalc")
             done.notes += _over_quota(dovecot)
             report = MailboxReport(
                 address,
