@@ -68,6 +68,16 @@ def set_cable(lab: str, number: int, *, plugged: bool) -> None:
     command("ip", "-n", lab, "link", "set", f"port{number}", "up" if plugged else "down")
 
 
+def detach(lab: str, number: int) -> None:
+    """Remove port NUMBER of the lab's bridge with what it is joined to, if it exists.
+
+    The kernel would do so some time after the node's namespace is gone, and the next node may get the number before.
+    """
+    if namespace_path(lab).exists():
+        with suppress(CommandFailed):
+            command("ip", "-n", lab, "link", "delete", f"port{number}")
+
+
 def remove(namespace: str) -> None:
     """Remove a namespace with the devices in it, if it exists."""
     if namespace_path(namespace).exists():

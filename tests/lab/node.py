@@ -258,6 +258,7 @@ class Node:
     def remove(self) -> None:
         """End it and remove what it used of the host, but for its folder."""
         self.kill()
+        network.detach(self.lab.namespace, self.number)
         network.remove(self.machine)
 
     # -- working in it ---------------------------------------------------------------------------------------
