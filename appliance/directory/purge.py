@@ -58,7 +58,10 @@ def purge_one(directory: DirectoryService, volume: Path, name: str) -> Mailbox:
 
 
 def remove_home(volume: Path, mailbox: Mailbox) -> None:
-    """Remove the home of a mailbox, if any. Raises BadInput for a path that is not its own, Unavailable, OSError."""
+    """Remove the home of a mailbox, and what a migration kept of it, if any.
+
+    Raises BadInput for a path that is not its own, Unavailable, OSError.
+    """
     if mailbox.path != home(mailbox.id):
         raise BadInput("path", "mailbox-bad-path", path=mailbox.path, id=mailbox.id)
     with _mailboxes_of(volume) as mailboxes, suppress(FileNotFoundError):
@@ -68,6 +71,18 @@ def remove_home(volume: Path, mailbox: Mailbox) -> None:
             os.fsync(shelf)
         finally:
             os.close(shelf)
+    _remove_migration(volume, mailbox)
+
+
+def _remove_migration(volume: Path, mailbox: Mailbox) -> None:
+    """Remove what a migration keeps of a mailbox: its ledger, and copies of its mail."""
+    with suppress(FileNotFoundError):
+        folder = os.open(volume / "migration", _FOLDER)
+        try:
+            shutil.rmtree(mailbox.id, dir_fd=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _finish(mailboxes: Mailboxes, volume: Path, group: GroupName) -> Iterator[Mailbox]:

@@ -43,6 +43,16 @@ def test_the_home_is_removed_and_its_neighbours_stay(volume: Path, mailbox: Mail
     assert (neighbour / "Maildir" / "cur" / "1:2,S").exists()
 
 
+def test_what_a_migration_kept_of_the_mailbox_goes_with_it(volume: Path, mailbox: Mailbox) -> None:
+    fill(volume / mailbox.path)
+    own, other = (volume / "migration" / name for name in (mailbox.id, "0" * 32))
+    for each in (own, other):
+        fill(each / "mirror-0")
+    remove_home(volume, mailbox)
+    assert not own.exists()
+    assert (other / "mirror-0/Maildir/cur/1:2,S").exists()
+
+
 def test_a_mailbox_that_never_got_mail_has_nothing_to_remove(volume: Path, mailbox: Mailbox) -> None:
     remove_home(volume, mailbox)
     (volume / mailbox.path).parent.mkdir()
