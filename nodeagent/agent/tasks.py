@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import subprocess
 import sys
 from typing import Any
 
@@ -27,7 +26,7 @@ def tasks() -> tuple[Task, ...]:
     """Every task of a node."""
 
     async def certificates() -> tuple[Notice, ...]:
-        found: dict[str, Any] = json.loads(await asyncio.to_thread(_program, "appliance.pki.renew"))
+        found: dict[str, Any] = json.loads(await _program("appliance.pki.renew"))
         if found["renewed"]:
             log.info("certificates renewed: %s", ", ".join(found["renewed"]))
         days = found["mail_days_left"]
@@ -43,7 +42,7 @@ def tasks() -> tuple[Task, ...]:
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
         if paths.owned_marker(MAIL_GROUP).exists():
-            count = int(await asyncio.to_thread(_program, "appliance.directory.purge", MAIL_GROUP))
+            count = int(await _program("appliance.directory.purge", MAIL_GROUP))
             if count:
                 log.info("removed the mail of %d deleted mailboxes", count)
         return ()
@@ -55,14 +54,29 @@ def tasks() -> tuple[Task, ...]:
     )
 
 
-def _program(module: str, *arguments: str) -> str:
-    """Run one of our programs; the agent does not hold what it needs only for that. Returns what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, timeout=_PROGRAM, check=False
+async def _program(module: str, *arguments: str) -> str:
+    """Run one of our programs; the agent does not hold what it needs only for that. Returns what it printed.
+
+    Cancelled, it ends the program at once: each can be cut off anywhere and is done again later. (A thread that
+    waits for it would keep an agent that is told to stop.)
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    if done.returncode != 0:
-        raise PosthouseError("program-failed", program=module, detail=done.stderr.strip()[-300:])
-    return done.stdout
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), _PROGRAM)
+    except TimeoutError as error:
+        raise PosthouseError("program-failed", program=module, detail=f"> {_PROGRAM:.0f} s") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise PosthouseError("program-failed", program=module, detail=errors.decode(errors="replace").strip()[-300:])
+    return output.decode()
 
 
 def _after_start(seconds: float) -> float:
