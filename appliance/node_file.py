@@ -23,6 +23,13 @@ from appliance.errors import BadInput, NotFound, PosthouseError
 
 #: Longest host name (RFC 1035, 2.3.4, without the final dot).
 MAX_HOSTNAME = 253
+#: Longest label of a host name (RFC 1035, 2.3.4).
+MAX_LABEL = 63
+#: What the idna library says of lengths, and how it is told.
+_TOO_LONG = {
+    "Domain too long": ("hostname-too-long", MAX_HOSTNAME),
+    "Label too long": ("hostname-label-too-long", MAX_LABEL),
+}
 #: A name that every store member's certificate carries, and no other certificate does: clients check it
 #: instead of the address, so a node that is no store member cannot pass for one.
 STORE_NAME = "store.posthouse.internal"
@@ -43,9 +50,11 @@ def hostname(text: str) -> str:
     try:
         ascii_name = idna.encode(name, uts46=True).decode("ascii")
     except idna.IDNAError as error:
-        raise BadHostname("hostname", "hostname-malformed", value=text, detail=str(error)) from error
-    if len(ascii_name) > MAX_HOSTNAME:
-        raise BadHostname("hostname", "hostname-too-long", value=text, limit=MAX_HOSTNAME)
+        detail = str(error)
+        if detail in _TOO_LONG:
+            key, limit = _TOO_LONG[detail]
+            raise BadHostname("hostname", key, value=text, limit=limit) from error
+        raise BadHostname("hostname", "hostname-malformed", value=text, detail=detail) from error
     labels = ascii_name.split(".")
     if len(labels) < 2:  # noqa: PLR2004 - a qualified name has a host and a domain
         raise BadHostname("hostname", "hostname-unqualified", value=text)

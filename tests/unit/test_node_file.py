@@ -102,3 +102,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.undo()
     assert node_file.read(path) == NODE
     assert [entry.name for entry in tmp_path.iterdir()] == ["node.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [(".".join(["abcdefgh"] * 40), "hostname-too-long"), (f"a.{'b' * 64}.example", "hostname-label-too-long")],
+)
+def test_a_host_name_that_is_too_long_is_told_the_limit(name: str, key: str) -> None:
+    with pytest.raises(node_file.BadHostname) as refused:
+        node_file.hostname(name)
+    assert refused.value.key == key
+    assert str(refused.value.facts["limit"]) in str(refused.value)

@@ -16,6 +16,7 @@ store-keys-unreadable = The keys for the coordination store cannot be read ({ $p
 
 hostname-malformed = "{ $value }" is not a host name: { $detail }
 hostname-too-long = "{ $value }" is too long: a host name has at most { $limit } characters.
+hostname-label-too-long = "{ $value }" has a part that is too long: between two dots stand at most { $limit } characters.
 hostname-unqualified = "{ $value }" is not fully qualified: a mail host name looks like mail.example.com.
 hostname-is-address = "{ $value }" is an address; a host name like mail.example.com is needed.
 endpoint-malformed = "{ $value }" is not of the form https://HOST:PORT.

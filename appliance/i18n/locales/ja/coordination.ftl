@@ -16,6 +16,7 @@ store-keys-unreadable = 協調ストア用の鍵を読み込めません（{ $pa
 
 hostname-malformed = 「{ $value }」はホスト名ではありません: { $detail }
 hostname-too-long = 「{ $value }」は長すぎます。ホスト名は { $limit } 文字までです。
+hostname-label-too-long = 「{ $value }」には長すぎる部分があります。点と点の間は { $limit } 文字までです。
 hostname-unqualified = 「{ $value }」は完全修飾名ではありません。mail.example.com のような名前が必要です。
 hostname-is-address = 「{ $value }」はアドレスです。mail.example.com のようなホスト名が必要です。
 endpoint-malformed = 「{ $value }」は https://ホスト:ポート の形式ではありません。

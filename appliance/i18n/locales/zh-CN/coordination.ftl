@@ -16,6 +16,7 @@ store-keys-unreadable = 无法读取访问协调存储的密钥（{ $path }：{ 
 
 hostname-malformed = “{ $value }” 不是主机名：{ $detail }
 hostname-too-long = “{ $value }” 太长：主机名最多 { $limit } 个字符。
+hostname-label-too-long = “{ $value }” 中有一段太长：两个点之间最多 { $limit } 个字符。
 hostname-unqualified = “{ $value }” 不是完整域名：邮件主机名应形如 mail.example.com。
 hostname-is-address = “{ $value }” 是一个地址；此处需要形如 mail.example.com 的主机名。
 endpoint-malformed = “{ $value }” 不符合 https://主机:端口 的格式。

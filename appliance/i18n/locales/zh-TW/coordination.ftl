@@ -16,6 +16,7 @@ store-keys-unreadable = 無法讀取存取協調儲存所需的金鑰（{ $path 
 
 hostname-malformed = 「{ $value }」不是主機名稱：{ $detail }
 hostname-too-long = 「{ $value }」太長：主機名稱最多 { $limit } 個字元。
+hostname-label-too-long = 「{ $value }」中有一段太長：兩個點之間最多 { $limit } 個字元。
 hostname-unqualified = 「{ $value }」不是完整網域名稱：郵件主機名稱應類似 mail.example.com。
 hostname-is-address = 「{ $value }」是位址；此處需要類似 mail.example.com 的主機名稱。
 endpoint-malformed = 「{ $value }」不符合 https://主機:連接埠 的格式。
