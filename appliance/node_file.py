@@ -120,7 +120,7 @@ def parse(text: str, *, origin: Path = paths.NODE_FILE) -> NodeFile:
     """Read the text of a node file; raise NodeFileRefused naming the first bad field."""
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets out others than its own
         raise NodeFileRefused("yaml", "node-file-not-yaml", path=str(origin), detail=_one_line(error)) from error
     if not isinstance(data, dict):
         raise NodeFileRefused("yaml", "node-file-not-a-mapping", path=str(origin))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import click
 
 from appliance.cli.output import printable
-from appliance.errors import PosthouseError
+from appliance.errors import NotFound, PosthouseError, Unavailable
 from appliance.i18n import lazy
 
 #: command -> module:attribute of its click command
@@ -50,6 +50,20 @@ def posthouse() -> None:
     pass
 
 
+def told(error: PosthouseError) -> PosthouseError:
+    """The error to tell: on a server that was never set up, that is why nothing answers."""
+    if isinstance(error, Unavailable):
+        from appliance import node_file  # noqa: PLC0415 - commands that go well do not pay for it
+
+        try:
+            node_file.read()
+        except NotFound as missing:
+            return missing
+        except PosthouseError:
+            pass
+    return error
+
+
 def main() -> None:
     """Entry point: an expected error is one clear line on standard error and its own exit code."""
     try:
@@ -59,7 +73,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except PosthouseError as error:
+    except PosthouseError as failure:
+        told_error = told(failure)
         # what was refused may hold control characters: it must not drive the reader's terminal
-        click.echo("\n".join(printable(line) for line in f"posthouse: {error}".split("\n")), err=True)
-        sys.exit(error.exit_code)
+        click.echo("\n".join(printable(line) for line in f"posthouse: {told_error}".split("\n")), err=True)
+        sys.exit(told_error.exit_code)

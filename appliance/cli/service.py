@@ -12,12 +12,12 @@ import click
 
 from appliance import node_file
 from appliance.cli.output import Column, emit, json_option
-from appliance.cli.status import local_report, state_text
+from appliance.cli.status import age, is_fresh, local_report, must_be_set_up, state_text
 from appliance.cluster import keys
 from appliance.cluster.names import InstanceId, Seconds
 from appliance.cluster.report import InstanceReport
 from appliance.coordination import connect
-from appliance.errors import NotFound, PosthouseError
+from appliance.errors import NotFound, PosthouseError, Unavailable
 from appliance.i18n import lazy, translate
 
 #: Stopped by way of the store, it could not be started again that way.
@@ -34,8 +34,13 @@ def service() -> None:
 @service.command("list", help=lazy("service-list-help"))
 @json_option
 def list_(as_json: bool) -> None:
+    must_be_set_up()
     report = local_report()
-    rows = list(report.instances) if report else []
+    if report is None:
+        raise AgentSilent("service-no-report")
+    if not is_fresh(report):
+        click.echo(translate("service-list-stale", seconds=int(age(report))), err=True)
+    rows = list(report.instances)
     columns = [
         Column("service-column-instance", lambda row: row.instance),
         Column("service-column-state", lambda row: state_text(row.state)),
@@ -51,10 +56,12 @@ def list_(as_json: bool) -> None:
 def restart(instance: str) -> None:
     identity = _known(instance)
     before = _row(identity)
-    node = node_file.read().name
+    key = keys.restart(identity, node_file.read().name)
     with connect() as store:
-        record = store.get(keys.restart(identity, node))
-        store.put(keys.restart(identity, node), str(int(record.value) + 1 if record else 1))
+        record = store.get(key)
+        if record is not None and count(record.value) is None:
+            click.echo(translate("service-counter-unreadable", instance=str(identity)), err=True)
+        store.put(key, str(next_count(record.value if record else "0")))
     _wait(identity, lambda row: row.healthy and (before is None or row.since != before.since))
     click.echo(translate("service-restarted", instance=str(identity)))
 
@@ -81,25 +88,52 @@ def start(instance: str) -> None:
     click.echo(translate("service-started", instance=str(identity)))
 
 
+class AgentSilent(Unavailable):
+    """Nobody would carry out what is asked for, or nothing is known yet."""
+
+
+def count(text: str) -> int | None:
+    """A restart counter as the store holds it; None when it is not a number. Pure."""
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def next_count(text: str) -> int:
+    """The counter that asks for a restart after `text`; never one that was there before, should it be unreadable."""
+    known = count(text)
+    return int(time.time()) if known is None else known + 1
+
+
 def _known(text: str) -> InstanceId:
     """The instance named, which must be one of this node's."""
+    must_be_set_up()
     identity = InstanceId.parse(text)
     report = local_report()
-    if report is None or str(identity) not in {row.instance for row in report.instances}:
+    if report is None:
+        raise AgentSilent("service-no-report")
+    if not is_fresh(report):
+        raise AgentSilent("service-agent-silent", seconds=int(age(report)))
+    if str(identity) not in {row.instance for row in report.instances}:
         raise NotFound("service-unknown", instance=str(identity))
     return identity
 
 
 def _row(identity: InstanceId) -> InstanceReport | None:
     report = local_report()
-    return next((row for row in report.instances if row.instance == str(identity)), None) if report else None
+    if report is None or not is_fresh(report):
+        return None
+    return next((row for row in report.instances if row.instance == str(identity)), None)
 
 
 def _wait(identity: InstanceId, reached: Callable[[InstanceReport], bool]) -> None:
-    until = time.monotonic() + _WITHIN
+    until, row = time.monotonic() + _WITHIN, None
     while time.monotonic() < until:
         row = _row(identity)
         if row is not None and reached(row):
             return
         time.sleep(_POLL)
+    if row is None and (report := local_report()) is not None and not is_fresh(report):
+        raise AgentSilent("service-agent-silent", seconds=int(age(report)))
     raise PosthouseError("service-not-reached", instance=str(identity), seconds=int(_WITHIN))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pydantic import Field
 
@@ -15,10 +15,14 @@ from appliance.errors import PosthouseError
 
 
 class Notice(Fact):
-    """Something to tell an operator: a message key and its facts, put into words in the reader's language."""
+    """Something to tell an operator: a message key and its facts, put into words in the reader's language.
+
+    `grave`: mail does not work, or will not for long, until somebody does something.
+    """
 
     key: str
     facts: Mapping[str, str | int | float] = Field(default_factory=dict)
+    grave: bool = False
 
     @classmethod
     def of(cls, error: PosthouseError) -> Notice:
@@ -49,6 +53,11 @@ class InstanceReport(Fact):
     probes: tuple[ProbeReport, ...] = ()
     last_log: tuple[str, ...] = ()
 
+    @property
+    def answers(self) -> bool:
+        """Runs and answers, whatever a refused setting says."""
+        return self.state == "running" and all(probe.ok for probe in self.probes)
+
 
 class NodeReport(Fact):
     """One node. `reported_at` is Unix time, for people; nothing is decided by it."""
@@ -63,6 +72,28 @@ class NodeReport(Fact):
 
     @property
     def healthy(self) -> bool:
-        """Everything that should run here runs and answers."""
-        served = {report.instance.partition("@")[2] for report in self.instances}
-        return self.store_connected and served >= set(self.owned_groups) and all(i.healthy for i in self.instances)
+        """Everything that should run here runs and answers, and nothing grave is known."""
+        all_well = all(instance.healthy for instance in self.instances)
+        return self.store_connected and all_well and self._serves(self.instances) and not self._is_grave
+
+    @property
+    def mail_works(self) -> bool:
+        """People can read and send, whatever else is wrong: every engine but the store runs and answers."""
+        return (
+            self._serves([i for i in self.instances if i.instance.partition("@")[0] != "etcd"]) and not self._is_grave
+        )
+
+    @property
+    def _is_grave(self) -> bool:
+        return any(warning.grave for warning in self.warnings)
+
+    def _serves(self, instances: Collection[InstanceReport]) -> bool:
+        """Whether these answer, and are of every group that is owned."""
+        served = {report.instance.partition("@")[2] for report in instances}
+        return served >= set(self.owned_groups) and all(i.answers for i in instances)
+
+    def without_log(self) -> NodeReport:
+        """The same for everybody's eyes."""
+        return self.model_copy(
+            update={"instances": tuple(i.model_copy(update={"last_log": ()}) for i in self.instances)}
+        )

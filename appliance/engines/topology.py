@@ -9,7 +9,7 @@ import hashlib
 from typing import Final
 
 from appliance.cluster.model import ServiceGroup
-from appliance.cluster.names import MAIL_GROUP, GroupName
+from appliance.cluster.names import LOCAL_GROUP, MAIL_GROUP, EngineName, GroupName, InstanceId
 
 SMTP: Final = 25
 SUBMISSION: Final = 587
@@ -20,6 +20,20 @@ IMAPS: Final = 993
 POP3: Final = 110
 POP3S: Final = 995
 MANAGESIEVE: Final = 4190
+
+#: What an engine waits for when it answers: the node's own directory, or an engine of the same group.
+_SLAPD: Final = EngineName("slapd")
+_DOVECOT: Final = EngineName("dovecot")
+_POSTFIX: Final = EngineName("postfix")
+_NEEDS: Final = {_DOVECOT: (_SLAPD,), _POSTFIX: (_SLAPD, _DOVECOT)}
+
+
+def needs(instance: InstanceId) -> tuple[InstanceId, ...]:
+    """The instances without which this one cannot answer: while one of them is ill, a restart here mends nothing."""
+    return tuple(
+        InstanceId(engine, LOCAL_GROUP if engine == _SLAPD else instance.group)
+        for engine in _NEEDS.get(instance.engine, ())
+    )
 
 
 def reentry_host(group: GroupName) -> str:

@@ -98,7 +98,7 @@ class Parameter:
         """Return the value of a stored JSON text; raise BadInput when it is not, or no longer, a valid one."""
         try:
             value = json.loads(stored)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadInput(self.name, "setting-not-json") from None
         try:
             return self.kind.check(value)

@@ -7,6 +7,7 @@ units check them again at each start.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from appliance.cluster.model import Node, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, Seconds
 from appliance.cluster.report import NodeReport, Notice
 from appliance.coordination.store import Record
+from appliance.engines import topology
 from appliance.engines.base import RenderContext
 from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
@@ -34,9 +36,15 @@ from nodeagent.resources.units import Units
 log = logging.getLogger("posthouse.agent")
 
 KEPT = paths.STATE / "agent" / "desired.json"
+#: What everybody on the node may read, and the same with log lines for root.
 REPORT_FILE = paths.RUN / "status.json"
+FULL_REPORT_FILE = paths.RUN / "status-full.json"
 #: How often every instance is looked at; a change in the store is acted on at once.
 TICK = Seconds(1.0)
+#: So long a round waits for its looks; a slow one goes on beside the next rounds and their reports.
+PATIENCE = Seconds(2.0)
+#: How long looks under way may still take when the agent ends: one cut off may restart its engine later.
+_FAREWELL = Seconds(6.0)
 #: How often the report is renewed without news.
 HEARTBEAT = Seconds(10.0)
 #: What differs in every report and is no news.
@@ -53,6 +61,8 @@ class Agent:
         self._ledger = RestartLedger()
         self._wake = asyncio.Event()
         self._instances: dict[InstanceId, ManagedInstance] = {}
+        self._looks: dict[InstanceId, asyncio.Task[None]] = {}
+        self._troubles: dict[InstanceId, Notice] = {}
         self._records = desired.kept(KEPT)
         self._desired = desired.read(self._records, identity.name)
         self._connected = False
@@ -81,21 +91,40 @@ class Agent:
             comparable = report.model_dump_json(exclude=_ALWAYS_NEW)
             if comparable != last_report or time.monotonic() - reported_at >= HEARTBEAT:
                 last_report, reported_at = comparable, time.monotonic()
-                _write_report(text)
+                _write_report(report)
                 publish(text)
             await _first(self._wake, ended, TICK)
+        await self._end_looks()
         for instance in self._instances.values():
             await instance.close()
 
     async def _reconcile(self) -> None:
+        """Look at every instance that is not being looked at, and wait a little for what that brings."""
         wanted = dict(self._wanted())
         for gone in self._instances.keys() - wanted.keys():
-            await self._instances.pop(gone).close()
+            if gone not in self._looks:  # else at the end of its look
+                self._troubles.pop(gone, None)
+                await self._instances.pop(gone).close()
         self._problems = _distinct(self._notices())
-        async with asyncio.TaskGroup() as tasks:
-            for identity, group in wanted.items():
-                tasks.create_task(self._one(identity, group))
+        for identity, group in wanted.items():
+            if identity not in self._looks:
+                look = asyncio.create_task(self._one(identity, group))
+                self._looks[identity] = look
+                look.add_done_callback(functools.partial(self._looked, identity))
+        if self._looks:
+            await asyncio.wait(self._looks.values(), timeout=PATIENCE)
         self._housekeeping.tick()
+
+    def _looked(self, identity: InstanceId, look: asyncio.Task[None]) -> None:
+        del self._looks[identity]
+
+    async def _end_looks(self) -> None:
+        if not self._looks:
+            return
+        _, late = await asyncio.wait(self._looks.values(), timeout=_FAREWELL)
+        for look in late:
+            look.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     def _wanted(self) -> Iterable[tuple[InstanceId, ServiceGroup]]:
         """Instances of the groups that the keeper says this node owns, in start order."""
@@ -110,31 +139,34 @@ class Agent:
         if managed is None:
             managed = ManagedInstance(identity, ENGINES[identity.engine], self._units, self._wake.set)
             self._instances[identity] = managed
-        settings = self._settings(group.name)
+        settings = self.settings(group.name)
         context = RenderContext(identity, group, self._node, self._identity.hostname, settings)
         try:
             await managed.configure(context)
-            generation = self._desired.restarts.get(identity, 0)
+            generation = self._desired.restarts.get(identity)
             action = await managed.supervise(
                 context,
                 wanted=identity not in self._desired.stopped,
                 restart_asked=self._ledger.is_due(identity, generation),
                 most=Seconds(settings["agent.restart_backoff_max"]),
+                needs=[self._instances[each] for each in topology.needs(identity) if each in self._instances],
             )
             if action in (Action.START, Action.RESTART):
                 self._ledger.done(identity, generation)
+            self._troubles.pop(identity, None)
         except PosthouseError as error:
             log.warning("%s: %s", identity, error)
-            self._problems = (*self._problems, Notice.of(error))
+            self._troubles[identity] = Notice.of(error)
         except Exception:
             log.exception("%s: looking after it failed; the next look follows", identity)
-            self._problems = (*self._problems, Notice(key="instance-look-failed", facts={"instance": str(identity)}))
+            self._troubles[identity] = Notice(key="instance-look-failed", facts={"instance": str(identity)})
 
     @property
     def _node(self) -> Node:
         return self._desired.node or Node(name=self._identity.name, roles=self._identity.roles)
 
-    def _settings(self, group: GroupName) -> EffectiveSettings:
+    def settings(self, group: GroupName) -> EffectiveSettings:
+        """What engines of `group` go by on this node."""
         if group not in self._effective:
             self._effective[group] = engine_settings(self._desired.settings, self._identity.name, group)
         return self._effective[group]
@@ -159,13 +191,15 @@ class Agent:
             store_connected=self._connected,
             owned_groups=tuple(sorted(marked())),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
-            warnings=self._problems + self._housekeeping.warnings,
+            warnings=(*_distinct((*self._problems, *self._troubles.values())), *self._housekeeping.warnings),
         )
 
 
-def _write_report(text: str) -> None:
+def _write_report(report: NodeReport) -> None:
+    """Log lines may name people and their letters: the file for everybody is without them."""
     try:
-        write_atomically(REPORT_FILE, text)
+        write_atomically(FULL_REPORT_FILE, report.model_dump_json(), 0o600)
+        write_atomically(REPORT_FILE, report.without_log().model_dump_json())
     except OSError as error:
         log.error("the report was not written: %s", error)
 

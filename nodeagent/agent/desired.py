@@ -7,9 +7,10 @@ stood before stays in force.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from appliance.cluster import keys
 from appliance.cluster.model import Node, ServiceGroup
@@ -17,6 +18,9 @@ from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, Instance
 from appliance.coordination.store import Record
 from appliance.errors import PosthouseError
 from nodeagent.ownership.memory import write_atomically
+
+_Name = TypeVar("_Name")
+_Value = TypeVar("_Value")
 
 #: What every node runs for itself, in start order.
 LOCAL = ServiceGroup(name=LOCAL_GROUP, services=(EngineName("etcd"), EngineName("slapd")))
@@ -40,7 +44,7 @@ class Desired:
 def read(records: Iterable[Record], node: NodeName, before: Desired | None = None) -> Desired:
     """Sort the store's records into a desired state for `node`.
 
-    A group whose record cannot be read stays what it was in `before`.
+    A record that cannot be read stays what it was in `before`.
     """
     groups: dict[GroupName, ServiceGroup] = {}
     this_node: Node | None = before.node if before else None
@@ -61,12 +65,17 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
                 restarts[InstanceId.parse(record.key.rpartition("/")[2])] = int(record.value)
             elif record.key.startswith(f"{keys.STOPPED}{node}/"):
                 stopped.add(InstanceId.parse(record.key.rpartition("/")[2]))
-        except (ValueError, PosthouseError):
+        except (ValueError, PosthouseError, RecursionError):
             unreadable.append(record.key)
-            name = GroupName(record.key.removeprefix(keys.GROUPS))
-            if before is not None and name in before.groups:
-                groups[name] = before.groups[name]
+            if before is not None:
+                groups.update(_as_before(record.key, keys.group, before.groups))
+                restarts.update(_as_before(record.key, lambda instance: keys.restart(instance, node), before.restarts))
     return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), this_node)
+
+
+def _as_before(key: str, key_of: Callable[[_Name], str], before: Mapping[_Name, _Value]) -> dict[_Name, _Value]:
+    """What stood at `key` before, by its name."""
+    return {name: value for name, value in before.items() if key_of(name) == key}
 
 
 def keep(records: Iterable[Record], file: Path) -> None:
@@ -79,7 +88,7 @@ def kept(file: Path) -> list[Record]:
     """What `keep` wrote last; empty when there is nothing readable."""
     try:
         return [Record(*fields) for fields in json.loads(file.read_text())]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return []
 
 

@@ -62,6 +62,8 @@ class ManagedInstance:
         self._healthy_since: float | None = None
         self._seen = Seen(wanted=True, unit=UnitState("inactive", "dead"))
         self._last_log: tuple[str, ...] = ()
+        self._excused = False
+        self._hurried_for = 0.0
 
     async def configure(self, context: RenderContext) -> None:
         """Bring the configuration up to `context`; a refused one is reported and the old one stays."""
@@ -90,18 +92,52 @@ class ManagedInstance:
         self._refused = None
         self._pending = max(self._pending, change, missed)
 
-    async def supervise(self, context: RenderContext, *, wanted: bool, restart_asked: bool, most: Seconds) -> Action:
-        """Look once, do the one thing that is needed now, and return it."""
+    async def supervise(
+        self,
+        context: RenderContext,
+        *,
+        wanted: bool,
+        restart_asked: bool,
+        most: Seconds,
+        needs: Sequence[ManagedInstance] = (),
+    ) -> Action:
+        """Look once, do the one thing that is needed now, and return it. `needs`: without these it cannot answer."""
         unit = await self._units.state(self.id.unit)
         await self._follow_probes(context, unit, wanted)
+        excused = self._is_excused(needs)
         failed = self._prober.failed_in_a_row if self._prober else 0
-        self._seen = Seen(wanted, unit, self._pending, restart_asked, failed, self._backoff)
+        self._seen = Seen(wanted, unit, self._pending, restart_asked, failed, self._backoff, excused)
         now = time.monotonic()
         self._note_health(now)
         action = decide(self._seen, now)
         if action in (Action.START, Action.RESTART, Action.RELOAD, Action.STOP):
             await self._act(action, context, now, most)
         return action
+
+    def well_since(self, moment: float) -> bool | None:
+        """Whether it answered everything asked after `moment` (monotonic seconds); None: not heard since."""
+        if self._prober is None or not (self._seen.wanted and self._seen.unit.is_running):
+            return False
+        found = self._prober.well_since(moment)
+        if found is None and moment > self._hurried_for:
+            self._hurried_for = moment
+            self._prober.hurry()
+        return found
+
+    def _is_excused(self, needs: Sequence[ManagedInstance]) -> bool:
+        """Whether failed probes may be the fault of what it needs; those of the time of that illness are forgotten."""
+        since = self._prober.failing_since if self._prober else None
+        if self._prober is None or since is None:
+            self._excused = False
+            return False
+        answers = [needed.well_since(since) for needed in needs]
+        if False in answers:
+            self._excused = True
+        elif None not in answers and self._excused:
+            log.info("%s: what it needs answers again; its own failures until now do not count", self.id)
+            self._excused = False
+            self._prober.forgive()
+        return self._excused or None in answers
 
     async def close(self) -> None:
         """Stop looking; what runs goes on."""

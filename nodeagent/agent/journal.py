@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 from appliance.cluster.names import Seconds
@@ -11,13 +12,21 @@ from appliance.cluster.names import Seconds
 _DEADLINE = Seconds(3.0)
 _LONGEST = 300
 #: So many entries are looked at to find lines that the unit itself wrote.
-_LOOK_BACK = 60
+_LOOK_BACK = 400
 _SYSTEMD = "1"
+#: What the agent's own probes leave in an engine's log, also of a healthy one.
+_OF_PROBES = re.compile(
+    r"posthouse-probe"
+    r"|(?:Connect|Disconnect) from local\b"
+    r"|managesieve-login: .*no auth attempts"
+    r"|(?:dis)?connect from \S*\[(?:127\.0\.0\.1|::1)\](?:$| (?!.*\b(?:mail|rcpt|data|auth)=))"
+    r"|^SSL_accept error from \S*\[(?:127\.0\.0\.1|::1)\]|^lost connection after CONNECT from"
+)
 
 
 async def last_lines(unit: str, count: int = 5) -> tuple[str, ...]:
-    """The newest `count` lines that the unit's own processes wrote, oldest first; systemd's words about it
-    where there are none. Empty when the journal does not answer."""
+    """The newest `count` lines that the unit's own processes wrote, oldest first, without those about the
+    agent's probes; systemd's words about the unit where there are none. Empty when the journal does not answer."""
     try:
         process = await asyncio.create_subprocess_exec(
             "journalctl", "--unit", unit, "--lines", str(_LOOK_BACK), "--output", "json",
@@ -46,6 +55,6 @@ def tell(entries: list[str], count: int) -> tuple[str, ...]:
         except ValueError:
             continue
         message = fields.get("MESSAGE")
-        if isinstance(message, str):
+        if isinstance(message, str) and not _OF_PROBES.search(message):
             (about if fields.get("_PID") == _SYSTEMD else own).append(message[:_LONGEST])
     return tuple((own or about)[-count:])

@@ -7,40 +7,48 @@ import logging
 import signal
 import sys
 
-from appliance import node_file
 from appliance.cluster import keys
+from appliance.cluster.names import GroupName
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
+from appliance.settings.layers import EffectiveSettings
 from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import Agent
 from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.tasks import tasks
+from nodeagent.identity import identity
 from nodeagent.resources.notify import notify
 from nodeagent.resources.units import Units
+
+log = logging.getLogger("posthouse.agent")
 
 WATCHDOG_EVERY = 20.0
 
 
-async def serve(identity: NodeFile) -> None:
+async def serve(node: NodeFile) -> None:
     """Run the agent until SIGTERM or SIGINT. Ending it ends nothing else."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     units = Units()
-    housekeeping = Housekeeping(tasks())
-    agent = Agent(identity, units, housekeeping)
+
+    def settings(group: GroupName) -> EffectiveSettings:
+        return agent.settings(group)
+
+    housekeeping = Housekeeping(tasks(settings))
+    agent = Agent(node, units, housekeeping)
 
     def open_store() -> Store:
-        return connect(identity)
+        return connect(node)
 
     def changed(records: list[Record], connected: bool) -> None:
         loop.call_soon_threadsafe(agent.take, records, connected)
 
-    follower = StoreFollower(identity.name, open_store, changed)
+    follower = StoreFollower(node.name, open_store, changed)
     follower.start()
     accounts = AccountFollower()
     accounts.start()
@@ -49,7 +57,7 @@ async def serve(identity: NodeFile) -> None:
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
-        await agent.run(ended, lambda text: follower.write(keys.status(identity.name), text))
+        await agent.run(ended, lambda text: follower.write(keys.status(node.name), text))
     finally:
         notify("STOPPING=1")
         petting.cancel()
@@ -70,4 +78,4 @@ async def _pet() -> None:
 def main() -> None:
     """Read the identity and serve."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    asyncio.run(serve(node_file.read()))
+    asyncio.run(serve(identity(log)))

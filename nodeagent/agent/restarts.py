@@ -19,16 +19,21 @@ class RestartLedger:
 
     def __init__(self) -> None:
         try:
-            self._done: dict[str, int] = json.loads(LEDGER.read_text())
-        except (OSError, ValueError):
-            self._done = {}
+            found = json.loads(LEDGER.read_text())
+        except (OSError, ValueError, RecursionError):
+            found = None
+        self._done: dict[str, int] = found if isinstance(found, dict) else {}
 
-    def is_due(self, instance: InstanceId, generation: int) -> bool:
-        """Whether this request is newer than what was carried out."""
-        return generation > self._done.get(str(instance), 0)
+    def is_due(self, instance: InstanceId, generation: int | None) -> bool:
+        """Whether this request (None: there is none) was not carried out yet.
 
-    def done(self, instance: InstanceId, generation: int) -> None:
+        A counter below the one carried out comes from a store that was restored from a backup: what is asked
+        for after that counts as well.
+        """
+        return generation is not None and generation != self._done.get(str(instance), 0)
+
+    def done(self, instance: InstanceId, generation: int | None) -> None:
         """Note a request as carried out."""
-        if self.is_due(instance, generation):
+        if generation is not None and self.is_due(instance, generation):
             self._done[str(instance)] = generation
             write_atomically(LEDGER, json.dumps(self._done))

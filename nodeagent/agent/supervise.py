@@ -8,6 +8,7 @@ yes     not running     back-off over    START
 yes     not running     backing off      WAIT
 yes     running         restart asked    RESTART
 yes     running         new files        RELOAD or RESTART, as the engine says
+yes     running         hung, excused    WAIT (what it needs is ill, or not heard since)
 yes     running         hung             RESTART (with back-off)
 yes     running         well             NOTHING
 """
@@ -63,7 +64,7 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Seen:
-    """One instance at one moment."""
+    """One instance at one moment. `excused`: its failed probes may be the fault of an instance that it needs."""
 
     wanted: bool
     unit: UnitState
@@ -71,6 +72,7 @@ class Seen:
     restart_asked: bool = False
     failed_probes: int = 0
     backoff: Backoff = Backoff()
+    excused: bool = False
 
 
 def decide(seen: Seen, now: float) -> Action:
@@ -84,7 +86,7 @@ def decide(seen: Seen, now: float) -> Action:
     if seen.restart_asked or seen.pending is Change.RESTART:
         return Action.RESTART
     if seen.failed_probes >= PROBE_FAILURES_UNTIL_HUNG:
-        return Action.RESTART if now >= seen.backoff.not_before else Action.WAIT
+        return Action.WAIT if seen.excused or now < seen.backoff.not_before else Action.RESTART
     return Action.RELOAD if seen.pending is Change.RELOAD else Action.NOTHING
 
 

@@ -6,14 +6,17 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from appliance import paths
-from appliance.cluster.names import MAIL_GROUP, Seconds
+from appliance.cluster.names import MAIL_GROUP, GroupName, Seconds
 from appliance.cluster.report import Notice
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
+from nodeagent.agent.disk import DiskWatch
 from nodeagent.agent.housekeeping import Task
+from nodeagent.ownership.memory import marked
 
 log = logging.getLogger("posthouse.agent")
 
@@ -22,8 +25,12 @@ CERTIFICATE_DAYS = 21
 _PROGRAM = Seconds(600.0)
 
 
-def tasks() -> tuple[Task, ...]:
-    """Every task of a node."""
+def tasks(settings: Callable[[GroupName], Mapping[str, Any]]) -> tuple[Task, ...]:
+    """Every task of a node. `settings` gives what a group goes by."""
+    watch = DiskWatch(marked, settings)
+
+    async def disks() -> tuple[Notice, ...]:
+        return await asyncio.to_thread(watch.look, watch.places())
 
     async def certificates() -> tuple[Notice, ...]:
         found: dict[str, Any] = json.loads(await _program("appliance.pki.renew"))
@@ -49,6 +56,7 @@ def tasks() -> tuple[Task, ...]:
 
     return (
         Task("certificates", Seconds(6 * 3600.0), certificates),
+        Task("disk space", Seconds(15.0), disks),
         Task("clock", Seconds(60.0), clock),
         Task("deleted mailboxes", Seconds(3600.0), deleted_mailboxes, due=_after_start(120.0)),
     )

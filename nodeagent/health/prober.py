@@ -7,6 +7,7 @@ that, within the start-up grace, do not count as a hang.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -26,11 +27,17 @@ START_GRACE = Seconds(30.0)
 
 @dataclass
 class Verdict:
-    """The latest of one probe. `failures` counts in a row; `took` in seconds."""
+    """The latest of one probe. `failures` counts in a row; `took` in seconds.
+
+    `asked` is when the latest answered or failed question was sent, `failing_since` when the first of the
+    failures in a row was noted (monotonic seconds).
+    """
 
     ok: bool | None = None
     failures: int = 0
     took: float = 0.0
+    asked: float = 0.0
+    failing_since: float = 0.0
     problem: Notice | None = None
 
 
@@ -43,6 +50,7 @@ class Prober:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _began: float = 0.0
+    _hurried: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> None:
         self._began = time.monotonic()
@@ -70,11 +78,38 @@ class Prober:
         starting = time.monotonic() - self._began < START_GRACE
         return 0 if starting and not answered else worst
 
+    @property
+    def failing_since(self) -> float | None:
+        """When the oldest failure that still stands was noted (monotonic seconds)."""
+        return min((verdict.failing_since for verdict in self.verdicts.values() if verdict.failures), default=None)
+
+    def well_since(self, moment: float) -> bool | None:
+        """Whether every probe got a good answer to a question sent after `moment`; None while some was not asked."""
+        if any(verdict.ok is False for verdict in self.verdicts.values()):
+            return False
+        return True if all(v.ok and v.asked >= moment for v in self.verdicts.values()) else None
+
+    def hurry(self) -> None:
+        """Ask everything now instead of at its next turn."""
+        self._hurried.set()  # whoever sleeps wakes
+        self._hurried = asyncio.Event()
+
+    def forgive(self) -> None:
+        """Forget failures: they were somebody else's."""
+        for verdict in self.verdicts.values():
+            verdict.failures, verdict.failing_since = 0, 0.0
+
     async def _repeat(self, probe: Probe) -> None:
         verdict = self.verdicts[probe.name]
         while True:
             await self._once(probe, verdict)
-            await asyncio.sleep(probe.every if verdict.ok else min(_EAGER, probe.every))
+            await self._pause(probe.every if verdict.ok else min(_EAGER, probe.every))
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or until hurried."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     async def _once(self, probe: Probe, verdict: Verdict) -> None:
         before = verdict.ok
@@ -95,6 +130,11 @@ class Prober:
             verdict.ok, verdict.problem = False, Notice(key="probe-failed", facts=facts)
         else:
             verdict.ok, verdict.problem, verdict.took = True, None, time.monotonic() - sent
-        verdict.failures = 0 if verdict.ok else verdict.failures + 1
+        verdict.asked = sent
+        if verdict.ok:
+            verdict.failures, verdict.failing_since = 0, 0.0
+        else:
+            verdict.failures += 1
+            verdict.failing_since = verdict.failing_since or time.monotonic()
         if verdict.ok != before:
             self.changed()

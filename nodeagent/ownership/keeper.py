@@ -23,9 +23,12 @@ from appliance.errors import PosthouseError
 from nodeagent.ownership import memory
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, expired, plan
-from nodeagent.resources.cgroups import kill_group
+from nodeagent.resources.cgroups import kill_group, populated_groups
 
 log = logging.getLogger("posthouse.keeper")
+
+#: How long one sweep waits for an end; the next step sweeps again.
+_SWEEP = Seconds(0.2)
 
 _Kind = TypeVar("_Kind", bound=Fact)
 
@@ -78,6 +81,7 @@ class Keeper:
         elif boottime() - self._began >= self._adopt_after:
             self._adopt()
         self._drop_expired()
+        self._sweep()
         self._report()
         return renewed
 
@@ -199,10 +203,24 @@ class Keeper:
     def _drop(self, group: GroupName, why: str) -> None:
         log.error("dropping group %s: %s", group, why)
         memory.unmark(group)
-        if not kill_group(group, self._timing.kill):
-            log.critical("processes of group %s did not end within %.1f s", group, self._timing.kill)
         self._held.pop(group, None)
+        try:
+            if not kill_group(group, self._timing.kill):
+                log.critical("processes of group %s did not end within %.1f s", group, self._timing.kill)
+        except OSError as error:
+            log.critical("processes of group %s could not be ended, it is tried again: %s", group, error)
         memory.remember(self._held)
+
+    def _sweep(self) -> None:
+        """End what runs of groups that are not held: what outlived its drop, or started in the same moment."""
+        for group in sorted(populated_groups() - self._held.keys()):
+            log.error("processes of group %s run although this node does not own it: they are ended", group)
+            try:
+                memory.unmark(group)
+                if not kill_group(group, _SWEEP):
+                    log.critical("processes of group %s did not end yet; they are killed again", group)
+            except OSError as error:
+                log.critical("processes of group %s cannot be ended, it is tried again: %s", group, error)
 
     def _record(self) -> str:
         return Session(node=self._node, boot_id=_boot_id(), sequence=self._sequence).model_dump_json()

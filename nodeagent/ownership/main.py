@@ -14,6 +14,7 @@ from appliance.cluster.timing import Timing
 from appliance.coordination import connect
 from appliance.coordination.store import Store
 from appliance.node_file import NodeFile
+from nodeagent.identity import identity
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.keeper import Keeper
 from nodeagent.resources.notify import notify
@@ -45,13 +46,13 @@ def main() -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    identity = node_file.read()
+    node = identity(log)
     timing = Timing()
 
     def open_store() -> Store:
-        return connect(identity)
+        return connect(node)
 
-    keeper = Keeper(identity.name, open_store, timing, only_voter=is_only_voter(identity))
+    keeper = Keeper(node.name, open_store, timing, only_voter=is_only_voter(node))
     keeper.begin()
     notify("READY=1")
     while not ended.is_set():

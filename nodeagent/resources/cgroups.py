@@ -7,6 +7,7 @@ at /sys/fs/cgroup or, on hybrid hosts, /sys/fs/cgroup/unified.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.cluster.names import GroupName, Seconds
@@ -21,11 +22,19 @@ def group_slice(group: GroupName) -> str:
 
 def group_cgroup(group: GroupName) -> Path | None:
     """The slice's folder in the unified hierarchy; None when nothing of the group ever ran."""
-    for root in _ROOTS:
-        if (root / "cgroup.procs").exists():
-            folder = root / "posthouse.slice" / group_slice(group)
-            return folder if folder.is_dir() else None
-    return None
+    folder = _parent() / group_slice(group)
+    return folder if folder.is_dir() else None
+
+
+def populated_groups() -> frozenset[GroupName]:
+    """The groups of which a process lives, held or not."""
+    found = set()
+    for folder in _parent().glob(group_slice(GroupName("*"))):
+        name = folder.name.removeprefix("posthouse-").removesuffix(".slice")
+        with suppress(OSError):  # it may end while we look
+            if _is_populated(folder):
+                found.add(GroupName(name))
+    return frozenset(found)
 
 
 def kill_group(group: GroupName, deadline: Seconds) -> bool:
@@ -34,10 +43,25 @@ def kill_group(group: GroupName, deadline: Seconds) -> bool:
     if folder is None:
         return True
     until = time.monotonic() + deadline
-    while True:
-        (folder / "cgroup.kill").write_text("1")
-        if "populated 0" in (folder / "cgroup.events").read_text():
-            return True
-        if time.monotonic() >= until:
-            return False
-        time.sleep(0.02)
+    try:
+        while True:
+            (folder / "cgroup.kill").write_text("1")
+            if not _is_populated(folder):
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+    except OSError:
+        if folder.is_dir():
+            raise
+        return True  # systemd has removed the empty slice meanwhile
+
+
+def _parent() -> Path:
+    """The slice of everything that Posthouse runs."""
+    root = next((root for root in _ROOTS if (root / "cgroup.procs").exists()), _ROOTS[0])
+    return root / "posthouse.slice"
+
+
+def _is_populated(folder: Path) -> bool:
+    return "populated 1" in (folder / "cgroup.events").read_text()

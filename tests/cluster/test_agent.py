@@ -20,6 +20,7 @@ PASSWORD = "correct-horse-battery-9"
 ALICE = "alice@agent.test"
 POSTFIX = "posthouse-postfix@mail.service"
 DOVECOT = "posthouse-dovecot@mail.service"
+SLAPD = "posthouse-slapd@local.service"
 AGENT = "posthouse-agent.service"
 KEEPER = "posthouse-keeper.service"
 
@@ -158,6 +159,97 @@ def test_a_hung_engine_is_noticed_by_its_probe_and_restarted(agent_node: Node) -
         assert may_log_in(agent_node)
     finally:
         posthouse(agent_node, "settings", "reset", "agent.probe_interval")
+
+
+@pytest.mark.timeout(240)
+def test_a_hung_directory_is_restarted_and_dovecot_that_waits_for_it_is_not(agent_node: Node) -> None:
+    wait_healthy(agent_node)
+    before = {unit: main_pid(agent_node, unit) for unit in (SLAPD, DOVECOT, POSTFIX)}
+    posthouse(agent_node, "settings", "set", "agent.probe_interval", "3s")
+    try:
+        agent_node.run("kill", "-STOP", before[SLAPD])
+        agent_node.wait_until(
+            "the hung directory is replaced",
+            lambda: main_pid(agent_node, SLAPD) not in ("0", before[SLAPD]),
+            timeout=90,
+        )
+        agent_node.wait_until("people log in again", lambda: may_log_in(agent_node), timeout=60)
+        wait_healthy(agent_node)
+    finally:
+        posthouse(agent_node, "settings", "reset", "agent.probe_interval", check=False)
+    assert main_pid(agent_node, SLAPD) != before[SLAPD]
+    assert {unit: main_pid(agent_node, unit) for unit in (DOVECOT, POSTFIX)} == {
+        unit: before[unit] for unit in (DOVECOT, POSTFIX)
+    }
+
+
+@pytest.mark.timeout(240)
+def test_a_volume_that_fills_up_is_told_before_and_when_mail_is_refused(agent_node: Node) -> None:
+    wait_healthy(agent_node)
+    volume, kept = "/srv/posthouse/mail", "/root/kept"
+    for engine in ("postfix@mail", "dovecot@mail"):
+        posthouse(agent_node, "service", "stop", engine)
+    agent_node.run("sh", "-c", f"cp -a {volume} {kept} && mount -t tmpfs -o size=400m,mode=755 tmpfs {volume}"
+                   f" && cp -a {kept}/. {volume}/")  # fmt: skip
+    try:
+        for engine in ("dovecot@mail", "postfix@mail"):
+            posthouse(agent_node, "service", "start", engine)
+        wait_healthy(agent_node)
+
+        def told(key: str) -> bool:
+            return key in {warning["key"] for warning in status(agent_node).get("warnings", [])}
+
+        posthouse(agent_node, "settings", "set", "agent.disk_warning_percent", "50")
+        agent_node.run("fallocate", "-l", "220M", f"{volume}/filler")
+        agent_node.wait_until("a warning is told", lambda: told("disk-warning"), timeout=45)
+        assert status(agent_node)["healthy"] is True
+        agent_node.run("fallocate", "-l", "340M", f"{volume}/filler")
+        agent_node.wait_until("refused mail is told", lambda: told("disk-refusing"), timeout=45)
+        assert status(agent_node)["healthy"] is False
+        assert volume in posthouse(agent_node, "status", check=False)
+        agent_node.run("rm", f"{volume}/filler")
+        wait_healthy(agent_node)
+        assert not told("disk-warning")
+    finally:
+        posthouse(agent_node, "settings", "reset", "agent.disk_warning_percent", check=False)
+        for engine in ("postfix@mail", "dovecot@mail"):
+            posthouse(agent_node, "service", "stop", engine, check=False)
+        agent_node.run("umount", volume)
+        for engine in ("dovecot@mail", "postfix@mail"):
+            posthouse(agent_node, "service", "start", engine, check=False)
+    wait_healthy(agent_node)
+
+
+@pytest.mark.timeout(120)
+def test_a_broken_node_file_ends_the_agent_once_and_mail_goes_on(agent_node: Node) -> None:
+    wait_healthy(agent_node)
+    before = {unit: main_pid(agent_node, unit) for unit in (POSTFIX, DOVECOT)}
+    file = "/etc/posthouse/node.yaml"
+    agent_node.run("sh", "-c", f"cp -p {file} {file}.kept && echo 'name: [' > {file}")
+    try:
+        agent_node.run("systemctl", "restart", AGENT, check=False)
+        agent_node.wait_until("it has ended", lambda: _property(agent_node, "ActiveState") == "failed")
+        assert _property(agent_node, "ExecMainStatus") == "78"
+        assert _property(agent_node, "NRestarts") == "0"
+        assert file in posthouse(agent_node, "status", check=False)
+        assert may_log_in(agent_node)
+    finally:
+        agent_node.run("sh", "-c", f"[ ! -e {file}.kept ] || mv {file}.kept {file}")
+        agent_node.run("systemctl", "restart", KEEPER, AGENT)
+    wait_healthy(agent_node)
+    assert {unit: main_pid(agent_node, unit) for unit in before} == before
+
+
+def _property(node: Node, name: str) -> str:
+    return node.run("systemctl", "show", f"--property={name}", "--value", AGENT).stdout.strip()
+
+
+def test_everybody_may_read_the_state_and_only_root_the_log_lines(agent_node: Node) -> None:
+    wait_healthy(agent_node)
+    modes = agent_node.run("stat", "-c", "%a", "/run/posthouse/status.json", "/run/posthouse/status-full.json").stdout
+    assert modes.split() == ["644", "600"]
+    said = agent_node.run("setpriv", "--reuid=nobody", "--clear-groups", "posthouse", "status", "--json", check=False)
+    assert json.loads(said.stdout)["healthy"] is True
 
 
 @pytest.mark.timeout(240)

@@ -70,3 +70,12 @@ def test_a_group_whose_record_turned_to_garbage_stays_what_it_was() -> None:
     assert after.groups == before.groups
     assert len(after.unreadable) == 2
     assert desired.read([], ME, before).groups == {}, "a deleted group is gone"
+
+
+def test_a_restart_counter_that_is_no_number_leaves_the_last_one_in_force() -> None:
+    key = keys.restart(POSTFIX, ME)
+    before = desired.read([record(key, "3")], ME)
+    for broken in ("many", "", "[" * 100_000):
+        after = desired.read([record(key, broken)], ME, before)
+        assert after.restarts == {POSTFIX: 3}
+        assert after.unreadable == (key,)

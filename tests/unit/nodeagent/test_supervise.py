@@ -39,6 +39,10 @@ LATER = Backoff(attempts=2, not_before=NOW + 1)
         pytest.param(Seen(True, RUNNING, failed_probes=2), Action.NOTHING, id="two lost answers are no hang"),
         pytest.param(Seen(True, RUNNING, failed_probes=3), Action.RESTART, id="a hang is ended"),
         pytest.param(Seen(True, RUNNING, failed_probes=9, backoff=LATER), Action.WAIT, id="a hang, backing off"),
+        pytest.param(
+            Seen(True, RUNNING, failed_probes=9, excused=True), Action.WAIT, id="a hang that another's illness explains"
+        ),
+        pytest.param(Seen(True, RUNNING, restart_asked=True, excused=True), Action.RESTART, id="excused, asked for"),
     ],
 )
 def test_one_action_for_what_is_seen(seen: Seen, expected: Action) -> None:

@@ -36,6 +36,7 @@ settings-retry-interval-reversed = { $field }: the shortest pause ({ $retry-inte
 settings-user-above-process-limit = { $field }: one person ({ $max-connections-per-user-ip }) may not hold more connections than there are processes ({ $process-limit })
 settings-lmtp-concurrency-above-process-limit = { $field }: more deliveries at a time ({ $concurrency }) than processes that receive them (lmtp.process_limit is { $process-limit })
 settings-argon2-too-weak = { $field }: { $hash-memory } with { $hash-time } passes is weaker than OWASP’s least for Argon2id: 46M and 1, 19M and 2, 12M and 3, 9M and 4, or 7M and 5
+settings-disk-levels-reversed = { $field }: the warning ({ $disk-warning-percent } %) must come before the alarm (agent.disk_critical_percent is { $disk-critical-percent } %)
 
 # Units of numbers.
 
@@ -238,3 +239,7 @@ setting-agent-probe-interval = Health check interval
     .help = How often the node agent checks each service by its protocol.
 setting-agent-restart-backoff-max = Longest pause between restarts
     .help = A service that fails again and again is restarted after pauses that double up to this.
+setting-agent-disk-warning-percent = Disk space warning
+    .help = From this share used on (bytes or inodes), status warns that a file system fills up.
+setting-agent-disk-critical-percent = Disk space alarm
+    .help = From this share used on (bytes or inodes), status calls the node unhealthy.

@@ -36,6 +36,7 @@ settings-retry-interval-reversed = { $field }：最短間隔（{ $retry-interval
 settings-user-above-process-limit = { $field }：1 人の接続数（{ $max-connections-per-user-ip }）がプロセス数（{ $process-limit }）を超えています
 settings-lmtp-concurrency-above-process-limit = { $field }：同時配送数（{ $concurrency }）が受け入れるプロセス数（lmtp.process_limit は { $process-limit }）を超えています
 settings-argon2-too-weak = { $field }：メモリー { $hash-memory }、{ $hash-time } 回は OWASP が Argon2id に求める下限に届きません：46M と 1 回、19M と 2 回、12M と 3 回、9M と 4 回、または 7M と 5 回
+settings-disk-levels-reversed = { $field }: 警告（{ $disk-warning-percent } %）は警報（agent.disk_critical_percent は { $disk-critical-percent } %）より低くしてください
 
 # Units of numbers.
 
@@ -238,3 +239,7 @@ setting-agent-probe-interval = ヘルスチェックの間隔
     .help = ノードエージェントが各サービスをプロトコルで検査する間隔。
 setting-agent-restart-backoff-max = 再起動の最長間隔
     .help = 失敗を繰り返すサービスは、倍々に延びる間隔で再起動されます。その上限です。
+setting-agent-disk-warning-percent = ディスク容量の警告
+    .help = ファイルシステムの使用率（バイトまたは inode）がこの値に達すると、status が警告します。
+setting-agent-disk-critical-percent = ディスク容量の警報
+    .help = ファイルシステムの使用率（バイトまたは inode）がこの値に達すると、status はノードを異常とします。

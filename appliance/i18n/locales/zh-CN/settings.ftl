@@ -36,6 +36,7 @@ settings-retry-interval-reversed = { $field }：最短间隔（{ $retry-interval
 settings-user-above-process-limit = { $field }：单个用户的连接数（{ $max-connections-per-user-ip }）不能超过进程总数（{ $process-limit }）
 settings-lmtp-concurrency-above-process-limit = { $field }：同时投递数（{ $concurrency }）超过接收投递的进程数（lmtp.process_limit 为 { $process-limit }）
 settings-argon2-too-weak = { $field }：{ $hash-memory } 内存、{ $hash-time } 遍计算低于 OWASP 对 Argon2id 的最低要求：46M 与 1 遍、19M 与 2 遍、12M 与 3 遍、9M 与 4 遍，或 7M 与 5 遍
+settings-disk-levels-reversed = { $field }：预警值（{ $disk-warning-percent } %）必须低于警报值（agent.disk_critical_percent 为 { $disk-critical-percent } %）
 
 # Units of numbers.
 
@@ -238,3 +239,7 @@ setting-agent-probe-interval = 健康检查间隔
     .help = 节点代理多久按协议检查一次各项服务。
 setting-agent-restart-backoff-max = 最长重启间隔
     .help = 反复失败的服务会以逐次加倍的间隔重启，最长不超过此值。
+setting-agent-disk-warning-percent = 磁盘空间预警
+    .help = 文件系统已用比例（字节或 inode）达到此值时，status 发出预警。
+setting-agent-disk-critical-percent = 磁盘空间警报
+    .help = 文件系统已用比例（字节或 inode）达到此值时，status 判定节点不健康。

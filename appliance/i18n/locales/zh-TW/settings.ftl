@@ -36,6 +36,7 @@ settings-retry-interval-reversed = { $field }：最短間隔（{ $retry-interval
 settings-user-above-process-limit = { $field }：單一使用者的連線數（{ $max-connections-per-user-ip }）不能超過程序總數（{ $process-limit }）
 settings-lmtp-concurrency-above-process-limit = { $field }：同時投遞數（{ $concurrency }）超過接收投遞的程序數（lmtp.process_limit 為 { $process-limit }）
 settings-argon2-too-weak = { $field }：{ $hash-memory } 記憶體、{ $hash-time } 回合低於 OWASP 對 Argon2id 的最低要求：46M 與 1 回合、19M 與 2 回合、12M 與 3 回合、9M 與 4 回合，或 7M 與 5 回合
+settings-disk-levels-reversed = { $field }：預警值（{ $disk-warning-percent } %）必須低於警報值（agent.disk_critical_percent 為 { $disk-critical-percent } %）
 
 # Units of numbers.
 
@@ -238,3 +239,7 @@ setting-agent-probe-interval = 健康檢查間隔
     .help = 節點代理程式多久依協定檢查一次各項服務。
 setting-agent-restart-backoff-max = 最長重新啟動間隔
     .help = 反覆失敗的服務會以逐次加倍的間隔重新啟動，最長不超過此值。
+setting-agent-disk-warning-percent = 磁碟空間預警
+    .help = 檔案系統已用比例（位元組或 inode）達到此值時，status 發出預警。
+setting-agent-disk-critical-percent = 磁碟空間警報
+    .help = 檔案系統已用比例（位元組或 inode）達到此值時，status 判定節點不健康。
