@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -19,6 +21,7 @@ from appliance.cluster.report import NodeReport
 from appliance.errors import BadInput, PosthouseError
 from appliance.i18n import lazy, translate
 from appliance.installation import preflight, steps
+from appliance.installation.alone import alone
 from appliance.node_file import BadHostname, NodeFile
 
 _HEALTHY_WITHIN = Seconds(90.0)
@@ -32,6 +35,11 @@ _POLL = Seconds(0.3)
 @click.option("--yes", is_flag=True, help=lazy("init-yes-help"))
 @json_option
 def init(hostname: str | None, name: str | None, answers: Path | None, yes: bool, as_json: bool) -> None:
+    with alone() if os.geteuid() == 0 else nullcontext():
+        _init(hostname, name, answers, yes=yes, as_json=as_json)
+
+
+def _init(hostname: str | None, name: str | None, answers: Path | None, *, yes: bool, as_json: bool) -> None:
     given = read_answers(answers)
     identity = identify(given.hostname if hostname is None else hostname, given.name if name is None else name)
     say = _quiet if as_json else click.echo

@@ -11,14 +11,19 @@ import grp
 import os
 import pwd
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
+from appliance import durable_files, paths
 from appliance.cluster.names import Seconds
 from appliance.errors import PosthouseError
 
 _DEADLINE = Seconds(60.0)
+#: Stands while files may carry numbers from before.
+JOURNAL = paths.STATE / "renumbering.json"
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def plan(
 ) -> list[Command]:
     """The commands that bring accounts to their numbers; raise IdTaken when a number is somebody else's. Pure."""
     commands = []
-    for group in (*GROUPS, *(user.group for user in USERS)):
+    for group in _groups():
         holder = group_with(group.gid)
         if holder not in (None, group.name):
             raise IdTaken("gid-taken", gid=group.gid, holder=holder, group=group.name)
@@ -96,25 +101,52 @@ def plan(
     return commands
 
 
-def bring_about() -> bool:
-    """Carry the plan out; return whether anything changed. Files of renumbered accounts get their new owner."""
-    before = {user.name: (_uid(user.name), _gid(user.group.name)) for user in USERS}
-    postdrop = _gid(POSTDROP.name)
+class Numbers(BaseModel):
+    """Numbers that files may still carry from before: kept until every file has its new owner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: dict[int, int] = {}
+    groups: dict[int, int] = {}
+
+
+def bring_about(journal: Path = JOURNAL) -> bool:
+    """Carry the plan out; return whether anything changed. Files of renumbered accounts get their new owner.
+
+    What a run that was killed half-way left with old numbers stands in the journal and is completed.
+    """
     commands = plan(_uid, _gid, _user_with, _group_with)
+    left = _left_over(journal)
+    if not commands and left is None:
+        return False
+    moved = _moved(left or Numbers(), {u.name: _uid(u.name) for u in USERS}, {g.name: _gid(g.name) for g in _groups()})
+    journal.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    durable_files.replace(journal, moved.model_dump_json().encode(), 0o600)
     for command in commands:
         subprocess.run(command.words, check=True, capture_output=True, timeout=_DEADLINE)
-    for user in USERS:
-        old_uid, old_gid = before[user.name]
-        renumber = _moved(old_uid, user.uid)
-        regroup = {**_moved(old_gid, user.group.gid), **_moved(postdrop, POSTDROP.gid)}
-        for path in _tree(user.folders):
-            _give(path, renumber, regroup)
-    return bool(commands)
+    for path in _tree([folder for user in USERS for folder in user.folders]):
+        _give(path, moved.users, moved.groups)
+    journal.unlink()
+    durable_files.sync_folder(journal.parent)
+    return True
 
 
-def _moved(old: int | None, new: int) -> dict[int, int]:
-    """A number and its successor, where it had another."""
-    return {} if old is None or old == new else {old: new}
+def _left_over(journal: Path) -> Numbers | None:
+    try:
+        return Numbers.model_validate_json(journal.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _moved(left: Numbers, uids: Mapping[str, int | None], gids: Mapping[str, int | None]) -> Numbers:
+    """What was left over and what these accounts' present numbers become. Pure."""
+    users = {have: user.uid for user in USERS if (have := uids[user.name]) is not None and have != user.uid}
+    groups = {have: group.gid for group in _groups() if (have := gids[group.name]) is not None and have != group.gid}
+    return Numbers(users=left.users | users, groups=left.groups | groups)
+
+
+def _groups() -> tuple[FixedGroup, ...]:
+    return (*GROUPS, *(user.group for user in USERS))
 
 
 def _tree(roots: Iterable[Path]) -> Iterable[Path]:

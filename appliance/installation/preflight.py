@@ -15,6 +15,7 @@ from pathlib import Path
 
 from appliance.cluster.names import Seconds
 from appliance.errors import PosthouseError
+from appliance.installation import foreign as foreign_files
 
 #: Debian's own instances of the engines, masked on a node: ours run instead.
 DEFAULT_UNITS: Mapping[str, tuple[int, ...]] = {
@@ -30,11 +31,6 @@ TIME_UNITS = ("chrony.service", "ntpsec.service", "ntp.service", "openntpd.servi
 #: Debian's slapd creates its suffix and, in some releases, an administrator.
 DEBIAN_DIRECTORY_ENTRIES = 2
 _DEADLINE = Seconds(20.0)
-
-#: parameters of main.cf that only somebody's own configuration sets
-_FOREIGN_POSTFIX = re.compile(
-    r"^\s*(virtual_\w+_(maps|domains)|transport_maps|relay_domains|smtpd_milters)[ \t]*=[ \t]*\S", re.M
-)
 
 
 class NotReady(PosthouseError):
@@ -56,6 +52,7 @@ class Server:
     active_units: frozenset[str]
     busy_ports: tuple[int, ...]
     directory_entries: int
+    dovecot_files: tuple[str, ...] = ()
 
 
 def findings(server: Server, *, initialised: bool) -> list[PosthouseError]:
@@ -78,12 +75,9 @@ def findings(server: Server, *, initialised: bool) -> list[PosthouseError]:
 
 def foreign(server: Server) -> list[str]:
     """Configurations of the engines that somebody made for a mail system of their own."""
-    found = []
-    main_cf = server.files("/etc/postfix/main.cf") or ""
-    if _FOREIGN_POSTFIX.search(main_cf):
-        found.append("/etc/postfix/main.cf")
+    found = [*foreign_files.postfix(server.files), *foreign_files.dovecot(server.files, server.dovecot_files)]
     local_conf = server.files("/etc/dovecot/local.conf")
-    if local_conf and local_conf.strip():
+    if local_conf and local_conf.strip() and "/etc/dovecot/local.conf" not in found:
         found.append("/etc/dovecot/local.conf")
     if server.files("/etc/default/etcd") and re.search(
         r"^\s*ETCD_INITIAL_CLUSTER=", server.files("/etc/default/etcd") or "", re.M
@@ -104,6 +98,7 @@ def look() -> Server:
         active_units=_active((*TIME_UNITS, *DEFAULT_UNITS)),
         busy_ports=tuple(port for port in PORTS if _busy(port)),
         directory_entries=_directory_entries(),
+        dovecot_files=tuple(str(each) for each in Path("/etc/dovecot").glob("**/*.conf")),
     )
 
 

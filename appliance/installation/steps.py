@@ -20,7 +20,7 @@ from appliance.cluster.names import MAIL_GROUP, EngineName, NodeName, Seconds
 from appliance.coordination import connect
 from appliance.coordination.store import Store, StoreUnavailable
 from appliance.errors import PosthouseError
-from appliance.installation import accounts, preflight
+from appliance.installation import accounts, preflight, sendmail
 from appliance.node_file import NodeFile
 from appliance.pki import upkeep
 
@@ -51,9 +51,11 @@ class Step:
 
 def steps(identity: NodeFile) -> Iterable[Step]:
     """Every step for this identity, in order."""
-    yield Step("init-step-accounts", accounts.bring_about)
+    # No engine may run while its account gets another number.
     yield Step("init-step-default-units", mask_default_units)
+    yield Step("init-step-accounts", accounts.bring_about)
     yield Step("init-step-identity", lambda: write_identity(identity))
+    yield Step("init-step-sendmail", lambda: sendmail.bring_about(identity))
     yield Step("init-step-keys", lambda: make_keys(identity))
     yield Step("init-step-units", start_units)
     yield Step("init-step-desired", lambda: write_desired(identity))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,42 @@ def test_a_mail_server_of_the_operators_own_is_left_as_it_is(fresh_node: Node) -
     assert fresh_node.active("postfix@-.service")
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("postconf -e 'mydestination = example.org, localhost'", "/etc/postfix/main.cf"),
+        ("postconf -e 'relayhost = [smtp.example.net]'", "/etc/postfix/main.cf"),
+        ("postconf -M submission/inet='submission inet n - y - - smtpd'", "/etc/postfix/master.cf"),
+        ("echo 'mail_location = maildir:~/Maildir' >>/etc/dovecot/conf.d/10-mail.conf", "conf.d/10-mail.conf"),
+    ],
+)
+def test_init_refuses_a_server_with_a_mail_system_of_its_own(fresh_node: Node, change: str, named: str) -> None:
+    fresh_node.run("sh", "-c", change)
+    done = fresh_node.run("posthouse", "init", "--yes", "--hostname", "mail.example.org", check=False)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert fresh_node.run("test", "-e", "/etc/posthouse/node.yaml", check=False).returncode != 0
+
+
+def test_an_upgrade_masks_nothing_again_that_the_operator_unmasked(fresh_node: Node) -> None:
+    fresh_node.run("systemctl", "unmask", "slapd.service")
+
+    install(fresh_node)
+
+    assert unit_file_state(fresh_node, "slapd.service") != "masked"
+    assert unit_file_state(fresh_node, "postfix.service") == "masked"
+
+
+def test_of_two_inits_at_once_one_does_it_and_the_other_is_told(fresh_node: Node) -> None:
+    words = ("posthouse", "init", "--yes", "--hostname", fresh_node.hostname)
+    both = [fresh_node.popen(*words, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [each.communicate(timeout=150)[1] for each in both]
+    assert sorted(each.returncode for each in both) == [0, 75]
+    loser = next(text for each, text in zip(both, said, strict=True) if each.returncode)
+    assert loser.startswith("posthouse: Another posthouse init")
+    assert "Traceback" not in "".join(said)
+
+
 def test_engines_that_come_together_with_the_package_never_start_in_debians_way(fresh_node: Node) -> None:
     purge(fresh_node)
     fresh_node.run(
@@ -166,7 +203,9 @@ def test_an_upgrade_restarts_the_agent_and_nothing_else(fresh_node: Node) -> Non
 
 
 def test_purging_an_initialised_node_ends_everything_and_keeps_mail_accounts_and_keys(fresh_node: Node) -> None:
+    debians = (fresh_node.root / "etc/postfix/main.cf").read_text()
     initialise(fresh_node)
+    assert (fresh_node.root / "etc/postfix/main.cf").read_text() != debians
     fresh_node.run(
         "sh", "-c", "mkdir -p /srv/posthouse/mail/mailboxes/x && echo mail >/srv/posthouse/mail/mailboxes/x/1"
     )
@@ -176,6 +215,7 @@ def test_purging_an_initialised_node_ends_everything_and_keeps_mail_accounts_and
     left = fresh_node.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "posthouse*").stdout
     assert left == ""
     assert "/srv/posthouse is kept" in said
+    assert (fresh_node.root / "etc/postfix/main.cf").read_text() == debians
     kept = ("/srv/posthouse/mail/mailboxes/x/1", "/var/lib/posthouse/local/slapd/data.mdb", "/etc/posthouse/pki/ca.key")
     for path in kept:
         assert fresh_node.run("test", "-e", path, check=False).returncode == 0, path

@@ -10,7 +10,9 @@ init-step-default-units = Debian's default mail services masked
 init-step-identity = identity of this node
 init-step-keys = certificate authority and keys
 init-step-units = keeper and agent started
+init-step-sendmail = the system's sendmail uses this mail server
 init-step-desired = desired state in the store
+init-busy = Another posthouse init is at work on this server. Wait until it has ended.
 init-not-ready =
     This server cannot become a node yet; nothing was changed:
     { $findings }
@@ -22,7 +24,9 @@ init-foreign-configuration = { $what } holds a mail system of somebody's own. Po
 init-port-busy = Port { $port } is used by another program. See: ss -ltnp 'sport = :{ $port }'
 init-answers-not-yaml = The answer file is not YAML: { $detail }
 init-answers-bad-field = The answer file's { $field } is not accepted: { $detail }
-init-bad-hostname = { $field }: { $detail }. Give one with --hostname mail.example.com
+init-bad-hostname =
+    { $field }: { $detail }
+    Give one with --hostname mail.example.com
 init-identity-is-set = { $field } of this node is { $old } and is not changed to { $value } by init.
 init-not-healthy =
     The node is set up, but not everything runs yet:

@@ -10,7 +10,9 @@ init-step-default-units = Debian 既定のメールサービスを無効化
 init-step-identity = このノードの識別情報
 init-step-keys = 認証局と鍵
 init-step-units = keeper とエージェントを起動
+init-step-sendmail = システムの sendmail がこのメールサーバーを使う
 init-step-desired = あるべき状態をストアに記録
+init-busy = このサーバーでは別の posthouse init が動いています。終わるまでお待ちください。
 init-not-ready =
     このサーバーはまだノードになれません。何も変更していません:
     { $findings }
@@ -22,7 +24,9 @@ init-foreign-configuration = { $what } に別のメールシステムの設定�
 init-port-busy = ポート { $port } は他のプログラムが使用中です。確認: ss -ltnp 'sport = :{ $port }'
 init-answers-not-yaml = 回答ファイルが YAML ではありません: { $detail }
 init-answers-bad-field = 回答ファイルの { $field } は受け付けられません: { $detail }
-init-bad-hostname = { $field }: { $detail }。--hostname mail.example.com のように指定してください
+init-bad-hostname =
+    { $field }: { $detail }
+    --hostname mail.example.com のように指定してください
 init-identity-is-set = このノードの { $field } は { $old } です。init は { $value } に変更しません。
 init-not-healthy =
     ノードは設定されましたが、まだ動いていないものがあります:

@@ -10,7 +10,9 @@ init-step-default-units = 屏蔽 Debian 默认的邮件服务
 init-step-identity = 本节点的身份文件
 init-step-keys = 证书颁发机构和密钥
 init-step-units = 启动 keeper 和代理
+init-step-sendmail = 系统的 sendmail 使用本邮件服务器
 init-step-desired = 写入期望状态
+init-busy = 本服务器上正在运行另一个 posthouse init，请等它结束。
 init-not-ready =
     本服务器暂时不能成为节点，未做任何更改：
     { $findings }
@@ -22,7 +24,9 @@ init-foreign-configuration = { $what } 含有他人配置的邮件系统，Posth
 init-port-busy = 端口 { $port } 已被其他程序占用。查看：ss -ltnp 'sport = :{ $port }'
 init-answers-not-yaml = 应答文件不是有效的 YAML：{ $detail }
 init-answers-bad-field = 应答文件中的 { $field } 无效：{ $detail }
-init-bad-hostname = { $field }：{ $detail }。请用 --hostname mail.example.com 指定
+init-bad-hostname =
+    { $field }：{ $detail }
+    请用 --hostname mail.example.com 指定
 init-identity-is-set = 本节点的 { $field } 已是 { $old }，init 不会改为 { $value }。
 init-not-healthy =
     节点已设置，但并非所有服务都已就绪：

@@ -10,7 +10,9 @@ init-step-default-units = 遮蔽 Debian 預設的郵件服務
 init-step-identity = 本節點的身分檔
 init-step-keys = 憑證授權單位和金鑰
 init-step-units = 啟動 keeper 和代理程式
+init-step-sendmail = 系統的 sendmail 使用本郵件伺服器
 init-step-desired = 寫入期望狀態
+init-busy = 本伺服器上正在執行另一個 posthouse init，請等它結束。
 init-not-ready =
     本伺服器暫時不能成為節點，未做任何變更：
     { $findings }
@@ -22,7 +24,9 @@ init-foreign-configuration = { $what } 含有他人設定的郵件系統，Posth
 init-port-busy = 連接埠 { $port } 已被其他程式占用。查看：ss -ltnp 'sport = :{ $port }'
 init-answers-not-yaml = 應答檔不是有效的 YAML：{ $detail }
 init-answers-bad-field = 應答檔中的 { $field } 無效：{ $detail }
-init-bad-hostname = { $field }：{ $detail }。請用 --hostname mail.example.com 指定
+init-bad-hostname =
+    { $field }：{ $detail }
+    請用 --hostname mail.example.com 指定
 init-identity-is-set = 本節點的 { $field } 已是 { $old }，init 不會改為 { $value }。
 init-not-healthy =
     節點已設定，但並非所有服務都已就緒：
