@@ -151,6 +151,10 @@ class Mailboxes:
         now = entries.time_text(datetime.now(UTC))
         self._modify(named, {s.PASSWORD: [(Edit.REPLACE, [stored])], s.PASSWORD_CHANGED_AT: [(Edit.REPLACE, [now])]})
 
+    def note_unknown_usage(self, address: str) -> None:
+        """Let the mail flow ask for the mailbox's usage until its next delivery has shown it. Raises NotFound."""
+        self._modify(any_address(address), {s.QUOTA_STATE: [(Edit.REPLACE, [s.NEAR])]})
+
     def rename(self, address: str, new: str) -> Mailbox:
         """Give a mailbox another address; identity, mail and password stay.
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from appliance.cluster.report import Notice
 from appliance.directory.model import Mailbox
+from appliance.directory.service import DirectoryService
 from appliance.errors import PosthouseError
 from appliance.migration.mail import imap, maildir, mbox, names
 from appliance.migration.mail.delivery import Progress, deliver
@@ -234,7 +235,7 @@ def run(job: Job, progress: Progress) -> MailboxReport:
             dovecot = Dovecot(address, workplace.group, workplace.children)
             dovecot.require_running()
             done = job.source.bring(Tools(workplace, dovecot, ledger, progress))
-            done.notes += complaint(dovecot.recount(), "quota recalc")
+            _recount(dovecot, done)
             done.notes += _over_quota(dovecot)
             report = MailboxReport(
                 address,
@@ -272,6 +273,13 @@ def run_all(jobs: Sequence[Job], parallel: int, progress: Callable[[Job], Progre
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _recount(dovecot: Dovecot, done: Delivered) -> None:
+    """Count what is in the mailbox, and let the mail flow ask whether it is full: no delivery has shown that."""
+    done.notes += complaint(dovecot.recount(), "quota recalc")
+    with DirectoryService.connect() as directory:
+        directory.mailboxes.note_unknown_usage(dovecot.address)
 
 
 def _over_quota(dovecot: Dovecot) -> list[Notice]:
