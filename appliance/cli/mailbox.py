@@ -21,6 +21,7 @@ from appliance.cli.accounts import (
     status_text,
     switch,
 )
+from appliance.cli.mailbox_usage import recount, usage
 from appliance.cli.output import Column, details, emit, json_option, plain
 from appliance.cluster.names import MAIL_GROUP
 from appliance.directory import bulk, purge
@@ -88,6 +89,10 @@ def create(  # noqa: PLR0917 - one parameter an option
     _emit_with_password(
         made, password.generated, as_json, translate("mailbox-created", address=displayed(made.address))
     )
+
+
+mailbox.add_command(usage)
+mailbox.add_command(recount)
 
 
 @mailbox.command("list", help=lazy("mailbox-list-help"))

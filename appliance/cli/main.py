@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "mailbox": "appliance.cli.mailbox:mailbox",
     "migrate": "appliance.cli.migrate:migrate",
     "node": "appliance.cli.node:node",
+    "queue": "appliance.cli.queue:queue",
     "service": "appliance.cli.service:service",
     "settings": "appliance.cli.settings:settings",
     "status": "appliance.cli.status:status",
