@@ -59,9 +59,10 @@ def test_the_journal_stands_while_accounts_change_and_is_gone_afterwards(
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("subprocess.run", killed)
-        accounts.bring_about(journal)
+        with pytest.raises(KeyboardInterrupt):
+            accounts.bring_about(journal)
     assert Numbers.model_validate_json(journal.read_bytes()).users == {103: 57025}
 
     # the account was renumbered, its files were not
