@@ -252,6 +252,13 @@ def test_everybody_may_read_the_state_and_only_root_the_log_lines(agent_node: No
     assert json.loads(said.stdout)["healthy"] is True
 
 
+def test_the_agents_journal_holds_no_warnings_of_postfix_trials(agent_node: Node) -> None:
+    wait_healthy(agent_node)
+    lines = agent_node.run("journalctl", "--unit", AGENT, "--no-pager", "--output=cat").stdout
+    assert "tlsmgr" not in lines
+    assert "are not told to" not in lines, "doveadm ended well for every change of an account"
+
+
 @pytest.mark.timeout(240)
 def test_a_service_that_cannot_stay_up_is_reported_as_failed_with_its_last_lines(agent_node: Node) -> None:
     drop_in = "/run/systemd/system/posthouse-dovecot@mail.service.d"

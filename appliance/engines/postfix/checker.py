@@ -35,15 +35,20 @@ def problems(folder: Path) -> list[str]:
         for name in ("queue", "data"):
             (trial / name).mkdir(mode=0o755)
         main = _SPOOL.sub(lambda match: f"{match[1]}_directory = {trial / match[1]}", (folder / "main.cf").read_text())
-        (trial / "main.cf").write_text(main)
-        cooled = (trial / "main.cf").stat().st_mtime - _COOL
-        os.utime(trial / "main.cf", (cooled, cooled))
+        _put(trial, main)
         (trial / "master.cf").write_text((folder / "master.cf").read_text())
         return (
             _complaints(["postconf", "-c", scratch])
             or _complaints(["postmap", "-c", scratch, "-q", "nothing", "static:nothing"])
-            or _smtpd_complaints(trial)
+            or _smtpd_complaints(trial, main)
         )
+
+
+def _put(trial: Path, main: str) -> None:
+    """Write main.cf, old enough to be read once."""
+    (trial / "main.cf").write_text(main)
+    cooled = (trial / "main.cf").stat().st_mtime - _COOL
+    os.utime(trial / "main.cf", (cooled, cooled))
 
 
 def _complaints(command: list[str]) -> list[str]:
@@ -52,12 +57,28 @@ def _complaints(command: list[str]) -> list[str]:
     return said or ([f"{command[0]}: exit status {result.returncode}"] if result.returncode else [])
 
 
-def _smtpd_complaints(trial: Path) -> list[str]:
-    """smtpd tells its reasons to syslog only; that it does not greet is what can be seen from here."""
-    result = _run([_SMTPD, "-S"], "QUIT\r\n", MAIL_CONFIG=str(trial))
-    if result.returncode == 0 and result.stdout.startswith("220 "):
+def _smtpd_complaints(trial: Path, main: str) -> list[str]:
+    """smtpd tells its reasons to syslog only; that it does not greet is what can be seen from here.
+
+    The first run is silent: no tlsmgr runs beside the trial, and smtpd warns of that each time. Only one that
+    fails is run again, so that its reason stands in the system's log.
+    """
+    _put(trial, f"{main}\nmaillog_file_prefixes = {trial}\nmaillog_file = {trial / 'log'}\n")
+    if _greets(_smtpd(trial)):
+        return []
+    _put(trial, main)
+    result = _smtpd(trial)
+    if _greets(result):
         return []
     return [result.stderr.strip() or "smtpd does not start with this configuration; the system log has its reason"]
+
+
+def _smtpd(trial: Path) -> subprocess.CompletedProcess[str]:
+    return _run([_SMTPD, "-S"], "QUIT\r\n", MAIL_CONFIG=str(trial))
+
+
+def _greets(result: subprocess.CompletedProcess[str]) -> bool:
+    return result.returncode == 0 and result.stdout.startswith("220 ")
 
 
 def _run(command: list[str], text: str | None, **environment: str) -> subprocess.CompletedProcess[str]:
