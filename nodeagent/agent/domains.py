@@ -1,4 +1,4 @@
-"""Keeps Postfix's copy of the domain names (appliance.engines.postfix.domain_copy) like the directory's.
+"""Keeps the engines' copies of what the directory says of domains: Postfix's names, Dovecot's fields.
 
 Made anew within seconds when a domain changed or may be gone, and every minute.
 """
@@ -14,8 +14,11 @@ from collections.abc import Iterator
 
 from appliance import paths
 from appliance.cluster.names import EngineName, InstanceId, Seconds
+from appliance.directory import schema
 from appliance.directory.changes import ChangeFollower
-from appliance.directory.connection import DirectoryConnection
+from appliance.directory.connection import DirectoryConnection, Entry, Scope
+from appliance.directory.rules import setting_texts
+from appliance.engines.dovecot import domain_fields
 from appliance.engines.postfix import domain_copy
 from appliance.errors import PosthouseError, Unavailable
 from nodeagent.ownership.memory import marked
@@ -28,7 +31,7 @@ _AGAIN = Seconds(60.0)
 _AFTER_CHANGE = Seconds(3.0)
 _AFTER_ANYTHING = Seconds(10.0)
 _DEADLINE = Seconds(5.0)
-_POSTFIX = EngineName("postfix")
+_POSTFIX, _DOVECOT = EngineName("postfix"), EngineName("dovecot")
 
 
 class DomainFollower(threading.Thread):
@@ -65,33 +68,54 @@ class DomainFollower(threading.Thread):
             elif changed.moved:
                 # perhaps a domain is gone: that leaves nothing to read
                 due = min(due, self._last + _AFTER_ANYTHING)
-            if time.monotonic() >= due or self._missing():
-                self._write(domain_copy.names(connection))
+            if time.monotonic() >= due or _outdated():
+                _write(_domains(connection))
                 self._last = time.monotonic()
                 due = self._last + _AGAIN
             self._ended.wait(_EVERY)
 
-    def _missing(self) -> bool:
-        """A Postfix is new here, or its copy is gone."""
-        return any(domain_copy.read(instance) is None for instance in _postfixes())
 
-    def _write(self, names: frozenset[str]) -> None:
-        for instance in _postfixes():
-            if domain_copy.read(instance) != names:
-                domain_copy.write(instance, names)
-                _reload(instance)
+def _outdated() -> bool:
+    """An engine is new here, or was told another default."""
+    return any(domain_copy.read(each) is None for each in _running(_POSTFIX)) or any(
+        domain_fields.outdated(each) for each in _running(_DOVECOT)
+    )
 
 
-def _reload(instance: InstanceId) -> None:
-    """Let go of what smtpd processes remember: to each a domain stays foreign that was foreign when it asked."""
+def _domains(connection: DirectoryConnection) -> list[Entry]:
+    """All domains and domain aliases."""
+    wanted = f"(|(objectClass={schema.DOMAIN})(objectClass={schema.DOMAIN_ALIAS}))"
+    attributes = (schema.ASSOCIATED_DOMAIN, schema.DOMAIN_NAME, schema.SETTING)
+    pages = connection.pages(schema.DOMAINS, wanted, Scope.CHILDREN, attributes)
+    return [entry for page in pages for entry in page]
+
+
+def _write(domains: list[Entry]) -> None:
+    names = frozenset(
+        name.lower()
+        for entry in domains
+        for name in (*entry.texts(schema.ASSOCIATED_DOMAIN), *entry.texts(schema.DOMAIN_NAME))
+    )
+    for instance in _running(_POSTFIX):
+        if domain_copy.read(instance) != names:
+            domain_copy.write(instance, names)
+            # To each smtpd a domain stays foreign that was foreign when it asked.
+            _run("systemctl", "--no-block", "reload", instance.unit)
+    settings = [(entry.text(schema.ASSOCIATED_DOMAIN) or "", setting_texts(entry)) for entry in domains]
+    for instance in _running(_DOVECOT):
+        if domain_fields.write(instance, settings):
+            _run("doveadm", "-c", str(paths.config(instance) / "dovecot.conf"), "auth", "cache", "flush")
+
+
+def _run(*command: str) -> None:
     try:
-        subprocess.run(["systemctl", "--no-block", "reload", instance.unit], check=True, timeout=_DEADLINE)
+        subprocess.run(command, check=True, timeout=_DEADLINE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("%s: %s", instance, error)
+        log.warning("%s", error)
 
 
-def _postfixes() -> Iterator[InstanceId]:
+def _running(engine: EngineName) -> Iterator[InstanceId]:
     for group in sorted(marked()):
-        instance = InstanceId(_POSTFIX, group)
-        if paths.run(instance).is_dir():
+        instance = InstanceId(engine, group)
+        if paths.run(instance).is_dir() and paths.config(instance).is_dir():
             yield instance

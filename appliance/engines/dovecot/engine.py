@@ -26,7 +26,7 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.dovecot import probe_account, quota_warning
+from appliance.engines.dovecot import domain_fields, probe_account, quota_warning
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
 
@@ -121,8 +121,8 @@ class Dovecot(Engine):
         return {
             "dovecot.conf": RenderedFile(render(_FOLDER, "dovecot.conf.j2", **_values(context))),
             "dovecot-ldap.conf.ext": RenderedFile(render(_FOLDER, "dovecot-ldap.conf.ext.j2", **common)),
-            "dovecot-fts.conf.ext": RenderedFile(
-                render(_FOLDER, "dovecot-fts.conf.ext.j2", enabled=context.settings["fts.enabled"], **common)
+            domain_fields.DEFAULTS: RenderedFile(
+                domain_fields.defaults_text(full_text=context.settings["fts.enabled"]), change=Change.NONE
             ),
             "language": RenderedFile(f"{context.settings['mailbox.language']}\n", change=Change.NONE),
             "probe.passwd": RenderedFile(account, mode=0o640, group="dovecot"),
@@ -150,6 +150,9 @@ class Dovecot(Engine):
         if result.returncode != 0 or result.stderr.strip():
             raise ConfigurationRefused(context.instance, result.stderr.strip() or f"doveconf: {result.returncode}")
 
+    def prepare(self, context: RenderContext) -> None:
+        domain_fields.ensure(context.instance)
+
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         return dovecot_probes(context, self._secret)
 
@@ -165,6 +168,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "config": context.config,
         "run": context.run,
         "volume": context.volume,
+        "domain_fields": domain_fields.table(context.instance),
         "hostname": context.hostname,
         "mail_domain": topology.mail_domain(context.hostname),
         "listen": ", ".join(map(str, context.group.addresses)) or "*, ::",

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from appliance.cluster.names import InstanceId
-from appliance.directory import schema as s
-from appliance.directory.connection import DirectoryConnection, Scope
 from appliance.errors import PosthouseError
 from appliance.paths import config, run
 
@@ -43,18 +41,6 @@ def ensure(instance: InstanceId) -> None:
     """Make an empty copy where there is none. Raises PosthouseError."""
     if read(instance) is None:
         write(instance, ())
-
-
-def names(connection: DirectoryConnection) -> frozenset[str]:
-    """Every name of a domain or a domain alias, as A-labels and as U-labels."""
-    wanted = f"(|(objectClass={s.DOMAIN})(objectClass={s.DOMAIN_ALIAS}))"
-    pages = connection.pages(s.DOMAINS, wanted, Scope.CHILDREN, (s.ASSOCIATED_DOMAIN, s.DOMAIN_NAME))
-    return frozenset(
-        name.lower()
-        for page in pages
-        for entry in page
-        for name in (*entry.texts(s.ASSOCIATED_DOMAIN), *entry.texts(s.DOMAIN_NAME))
-    )
 
 
 def write(instance: InstanceId, domains: Collection[str]) -> None:
