@@ -67,6 +67,7 @@ class Backend(StrEnum):
     """Which program keeps the coordination store."""
 
     ETCD = "etcd"
+    ZOOKEEPER = "zookeeper"
 
 
 def endpoint_address(endpoint: str) -> tuple[IPv4Address | IPv6Address | str, int]:

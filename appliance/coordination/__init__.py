@@ -1,4 +1,4 @@
-"""The coordination store: one interface (`store.py`), one backend for now (`etcd.py`).
+"""The coordination store: one interface (`store.py`), two backends (`etcd.py`, `zookeeper.py`).
 
 `connect` gives the store of this node, as node.yaml names it.
 """
@@ -19,10 +19,17 @@ def connect(node_file: NodeFile | None = None, *, deadline: Seconds = Seconds(3.
 
     Raises NotFound or NodeFileRefused for node.yaml, StoreUnavailable when the keys cannot be read.
     """
-    # gRPC takes 0.1 s to import; commands that need no store do not pay for it.
     from appliance import node_file as files  # noqa: PLC0415
-    from appliance.coordination.connection import Keys  # noqa: PLC0415
-    from appliance.coordination.etcd import EtcdStore  # noqa: PLC0415
+    from appliance import paths  # noqa: PLC0415
+    from appliance.coordination.access import Keys  # noqa: PLC0415
 
     node = node_file or files.read()
-    return EtcdStore(node.store.endpoints, Keys.read(), deadline=deadline)
+    keys = Keys.read()
+    # gRPC takes 0.1 s to import; commands that need no store, and nodes with the other one, do not pay for it.
+    if node.store.backend is files.Backend.ZOOKEEPER:
+        from appliance.coordination.zookeeper import ZooKeeperStore  # noqa: PLC0415
+
+        return ZooKeeperStore(node.store.endpoints, paths.PKI, deadline=deadline)
+    from appliance.coordination.etcd import EtcdStore  # noqa: PLC0415
+
+    return EtcdStore(node.store.endpoints, keys, deadline=deadline)

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Any
 
-from appliance import paths
-from appliance.cluster.names import Seconds
+from appliance.coordination.access import SUSPICIOUS_AFTER, Keys
 from appliance.coordination.rpc import grpc
 from appliance.coordination.store import StoreUnavailable
 from appliance.node_file import STORE_NAME, endpoint_address
 
-#: A call that waited less than this says nothing about the member's health.
-SUSPICIOUS_AFTER = Seconds(1.0)
+__all__ = ["Connection", "Keys", "target"]
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.ssl_target_name_override", STORE_NAME),
@@ -46,27 +42,6 @@ _KEYS = {
     grpc.StatusCode.CANCELLED: "store-unreachable",
     grpc.StatusCode.DEADLINE_EXCEEDED: "store-no-answer",
 }
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The client's key pair and the authority it trusts, PEM."""
-
-    authority: bytes
-    certificate: bytes
-    key: bytes
-
-    @classmethod
-    def read(cls, folder: Path | None = None) -> Keys:
-        """Read the node's own keys; raise StoreUnavailable when this user may not, or there are none."""
-        where = folder or paths.PKI
-        try:
-            ca, certificate, key = ((where / name).read_bytes() for name in ("ca.crt", "node.crt", "node.key"))
-        except OSError as error:
-            raise StoreUnavailable(
-                "store-keys-unreadable", path=str(where), detail=error.strerror or str(error)
-            ) from error
-        return cls(ca, certificate, key)
 
 
 def target(endpoints: Sequence[str]) -> str:

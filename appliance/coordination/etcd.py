@@ -77,9 +77,9 @@ class EtcdStore(Store):
             watch.close()
         self._connection.close()
 
-    def _revision(self) -> int:
-        """The store's revision now, confirmed by a quorum."""
-        request = rpc_pb2.RangeRequest(key=b"\0", count_only=True)
+    def _revision(self, prefix: str) -> int:
+        """The store's revision now, confirmed by a quorum; asked of keys that this client may read."""
+        request = rpc_pb2.RangeRequest(key=prefix.encode() or b"\0", range_end=prefix_end(prefix), limit=1)
         return int(self._range(request, self._ends(None)).header.revision)
 
     def _ends(self, deadline: Seconds | None) -> float:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +10,15 @@ from pathlib import Path
 from appliance.cluster.names import Seconds
 from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
-from appliance.coordination.store import Store, StoreUnavailable
+from appliance.coordination.rpc import rpc_pb2, rpc_pb2_grpc
+from appliance.coordination.store import Store
 from appliance.node_file import STORE_NAME
 from appliance.pki.authority import Authority, Profile
 from appliance.pki.pairs import PairSlot
 from appliance.pki.upkeep import LOOPBACK, authority_paths
+from tests.integration.store_process import StoreProcess, free_port, wait_until_ready
 
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+__all__ = ["EtcdServer", "free_port", "make_keys", "wait_until_ready"]
 
 
 def make_keys(folder: Path, authority: Authority | None = None) -> Authority:
@@ -38,8 +32,8 @@ def make_keys(folder: Path, authority: Authority | None = None) -> Authority:
 
 
 @dataclass
-class EtcdServer:
-    """One member. Its data outlives `stop`, so `start` continues where it was."""
+class EtcdServer(StoreProcess):
+    """One member."""
 
     folder: Path
     pki: Path
@@ -50,18 +44,17 @@ class EtcdServer:
     process: subprocess.Popen[bytes] | None = None
 
     @property
-    def endpoint(self) -> str:
-        return f"https://127.0.0.1:{self.client_port}"
+    def data(self) -> Path:
+        return self.folder / self.name
 
     @property
     def peer(self) -> str:
         return f"https://127.0.0.1:{self.peer_port}"
 
-    def start(self) -> None:
-        assert self.process is None
+    def command(self) -> list[str]:
         tls = ["--cert-file", "--key-file", "--trusted-ca-file"]
         files = [str(self.pki / "etcd.crt"), str(self.pki / "etcd.key"), str(self.pki / "ca.crt")]
-        command = ["etcd", "--name", self.name, "--data-dir", str(self.folder / self.name), "--logger", "zap"]
+        command = ["etcd", "--name", self.name, "--data-dir", str(self.data), "--logger", "zap"]
         command += ["--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint]
         command += ["--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer]
         command += ["--initial-cluster", self.initial_cluster or f"{self.name}={self.peer}"]
@@ -69,47 +62,30 @@ class EtcdServer:
         command += ["--log-outputs", str(self.folder / f"{self.name}.log")]
         for option, value in zip(tls, files, strict=True):
             command += [option, value, option.replace("--", "--peer-"), value]
-        environment = {"PATH": os.environ["PATH"]}
-        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-
-    def freeze(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # its last thread may still answer until then
-
-    def thaw(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """SIGKILL, as in a crash."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        return command
 
     def store(self, *, deadline: float = 3.0) -> EtcdStore:
-        return EtcdStore([self.endpoint], Keys.read(self.pki), deadline=Seconds(deadline))
+        return self.store_of([self], deadline=deadline)
 
+    def store_of(self, members: Sequence[StoreProcess], *, deadline: float = 3.0) -> EtcdStore:
+        return EtcdStore([member.endpoint for member in members], Keys.read(self.pki), deadline=Seconds(deadline))
 
-def wait_until_ready(store: Store, within: float = 20.0) -> None:
-    """Poll until the store answers a linearizable read."""
-    ends = time.monotonic() + within
-    while True:
-        try:
-            store.get("/ready", deadline=Seconds(1.0))
-        except StoreUnavailable:
-            if time.monotonic() > ends:
-                raise
-        else:
-            return
+    def leads(self) -> bool:
+        with self.store() as asked:
+            stub = rpc_pb2_grpc.MaintenanceStub(asked._connection.channel)
+            status = stub.Status(rpc_pb2.StatusRequest(), timeout=5, wait_for_ready=True)
+            return bool(status.leader == status.header.member_id)
 
+    def compact(self, store: Store, revision: int) -> None:
+        assert isinstance(store, EtcdStore)
+        rpc_pb2_grpc.KVStub(store._connection.channel).Compact(
+            rpc_pb2.CompactionRequest(revision=revision, physical=True), timeout=10
+        )
 
-def start_cluster(folder: Path, pki: Path, names: Sequence[str]) -> list[EtcdServer]:
-    """Several members that know each other, started together."""
-    servers = [EtcdServer(folder, pki, name) for name in names]
-    everyone = ",".join(f"{server.name}={server.peer}" for server in servers)
-    for server in servers:
-        server.initial_cluster = everyone
-        server.start()
-    return servers
+    @classmethod
+    def members_of(cls, folder: Path, pki: Path, count: int) -> list[EtcdServer]:
+        servers = [cls(folder, pki, f"m{number + 1}") for number in range(count)]
+        everyone = ",".join(f"{server.name}={server.peer}" for server in servers)
+        for server in servers:
+            server.initial_cluster = everyone
+        return servers

@@ -10,8 +10,10 @@ import pytest
 from appliance import node_file
 from appliance.cluster.model import Role
 from appliance.cluster.names import NodeName
+from appliance.coordination import connect
 from appliance.errors import NotFound
 from appliance.node_file import NodeFile, NodeFileRefused, StoreAccess
+from appliance.pki.authority import Authority
 
 NODE = NodeFile(name=NodeName("mx1"), hostname="mail.example.com", roles=frozenset({Role.CONTROL, Role.STORE}))
 
@@ -113,3 +115,16 @@ def test_a_host_name_that_is_too_long_is_told_the_limit(name: str, key: str) -> 
         node_file.hostname(name)
     assert refused.value.key == key
     assert str(refused.value.facts["limit"]) in str(refused.value)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("etcd", "EtcdStore"), ("zookeeper", "ZooKeeperStore")])
+def test_the_node_file_says_which_program_keeps_the_store(
+    backend: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.paths.PKI", tmp_path)
+    pair = Authority.create("test.example.com").pair()
+    for name, text in {"ca.crt": pair.certificate, "node.crt": pair.certificate, "node.key": pair.key}.items():
+        (tmp_path / name).write_bytes(text)
+    text = f"name: n1\nhostname: mail.example.com\nroles: [control]\nstore: {{backend: {backend}}}\n"
+    with connect(node_file.parse(text)) as store:
+        assert type(store).__name__ == kind

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.coordination.etcd import EtcdStore
-from tests.integration.etcd_server import EtcdServer, make_keys, wait_until_ready
+from appliance.coordination.store import Store
+from tests.integration.etcd_server import EtcdServer, make_keys
+from tests.integration.store.cluster import StoreCluster
+from tests.integration.store_process import StoreProcess, wait_until_ready
+from tests.integration.zookeeper_server import ZooKeeperServer
+
+BACKENDS: dict[str, type[StoreProcess]] = {"etcd": EtcdServer, "zookeeper": ZooKeeperServer}
+NEEDED = {"etcd": ("etcd", "etcd-server"), "zookeeper": ("java", "openjdk-17-jre-headless and libzookeeper-java")}
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +26,25 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["etcd"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pki: Path) -> Iterator[EtcdServer]:
-    if shutil.which("etcd") is None:
-        pytest.skip("needs Debian's etcd-server")
-    backends = {"etcd": EtcdServer}
-    made = backends[request.param](tmp_path_factory.mktemp("data"), pki)
+@pytest.fixture(scope="module", params=list(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> type[StoreProcess]:
+    """The program that keeps the store: every test of this folder runs with each."""
+    program, packages = NEEDED[request.param]
+    if shutil.which(program) is None:
+        pytest.skip(f"needs Debian's {packages}")
+    return BACKENDS[request.param]
+
+
+@pytest.fixture(scope="module")
+def server(backend: type[StoreProcess], tmp_path_factory: pytest.TempPathFactory, pki: Path) -> Iterator[StoreProcess]:
+    [made] = backend.members_of(tmp_path_factory.mktemp("data"), pki, 1)
     made.start()
     yield made
     made.kill()
 
 
 @pytest.fixture
-def store(server: EtcdServer) -> Iterator[EtcdStore]:
+def store(server: StoreProcess) -> Iterator[Store]:
     """A client of a running server; the server is mended when the test before broke it."""
     if server.process is None:
         server.start()
@@ -41,6 +53,25 @@ def store(server: EtcdServer) -> Iterator[EtcdStore]:
         wait_until_ready(made)
         yield made
         server.thaw()
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(
+    backend: type[StoreProcess], tmp_path_factory: pytest.TempPathFactory, pki: Path
+) -> Iterator[StoreCluster]:
+    made = StoreCluster(backend.members_of(tmp_path_factory.mktemp("cluster"), pki, 3))
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def cluster(shared_cluster: StoreCluster) -> Iterator[StoreCluster]:
+    """Three members that work; mended when the test before broke them."""
+    shared_cluster.mend()
+    yield shared_cluster
+    shared_cluster.release()
 
 
 _folders = itertools.count()

@@ -6,27 +6,27 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from appliance.cluster.names import Seconds
-from appliance.coordination.connection import Keys
-from appliance.coordination.etcd import EtcdStore
 from appliance.coordination.store import Compacted, Store, StoreUnavailable
-from tests.integration.etcd_server import EtcdServer, make_keys, start_cluster, wait_until_ready
+from tests.integration.etcd_server import make_keys
 from tests.integration.store.watching import SLACK, assert_unavailable_within, calls, collect, eventually
+from tests.integration.store_process import StoreProcess, wait_until_ready
 
 
-def test_every_call_to_a_dead_server_ends_within_its_deadline(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_every_call_to_a_dead_server_ends_within_its_deadline(server: StoreProcess, store: Store, prefix: str) -> None:
     server.kill()
     for call in calls(store, prefix).values():
         assert_unavailable_within(call, 0.5)
     server.start()
 
 
-def test_every_call_to_a_frozen_server_ends_within_its_deadline(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_every_call_to_a_frozen_server_ends_within_its_deadline(
+    server: StoreProcess, store: Store, prefix: str
+) -> None:
     server.freeze()
     for call in calls(store, prefix).values():
         error = assert_unavailable_within(call, 0.5)
@@ -34,7 +34,7 @@ def test_every_call_to_a_frozen_server_ends_within_its_deadline(server: EtcdServ
         assert server.endpoint in str(error)
 
 
-def test_the_default_deadline_holds_for_a_frozen_server(server: EtcdServer, prefix: str, store: Store) -> None:
+def test_the_default_deadline_holds_for_a_frozen_server(server: StoreProcess, prefix: str, store: Store) -> None:
     server.freeze()
     with server.store(deadline=1.0) as hasty:
         started = time.monotonic()
@@ -43,7 +43,7 @@ def test_the_default_deadline_holds_for_a_frozen_server(server: EtcdServer, pref
         assert 0.9 < time.monotonic() - started < 1.0 + SLACK
 
 
-def test_calls_work_again_right_after_a_restart(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_calls_work_again_right_after_a_restart(server: StoreProcess, store: Store, prefix: str) -> None:
     store.put(prefix + "a", "kept")
     server.kill()
     assert_unavailable_within(calls(store, prefix)["get"], 0.3)
@@ -53,15 +53,17 @@ def test_calls_work_again_right_after_a_restart(server: EtcdServer, store: Store
     assert record.value == "kept"
 
 
-def test_a_call_during_a_restart_waits_for_the_server(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_a_call_during_a_restart_waits_for_the_server(server: StoreProcess, store: Store, prefix: str) -> None:
     server.kill()
+    # Until the broken connection is noticed, a call can still be lost on it; a write is never sent twice.
+    assert_unavailable_within(calls(store, prefix)["get"], 0.3)
     restart = threading.Timer(0.5, server.start)
     restart.start()
     assert store.put(prefix + "a", "1", deadline=Seconds(20)) > 0
     restart.join()
 
 
-def test_a_watch_goes_on_after_a_restart_without_a_gap(server: EtcdServer, store: EtcdStore, prefix: str) -> None:
+def test_a_watch_goes_on_after_a_restart_without_a_gap(server: StoreProcess, store: Store, prefix: str) -> None:
     start = store.put(prefix + "a", "0")
     watch = store.watch(prefix, after=start, idle=Seconds(0.2))
     first = store.put(prefix + "a", "1")
@@ -76,7 +78,7 @@ def test_a_watch_goes_on_after_a_restart_without_a_gap(server: EtcdServer, store
 
 
 def test_a_watch_on_a_frozen_server_stays_silent_and_then_catches_up(
-    server: EtcdServer, store: EtcdStore, prefix: str
+    server: StoreProcess, store: Store, prefix: str
 ) -> None:
     start = store.put(prefix + "a", "0")
     watch = store.watch(prefix, after=start, idle=Seconds(0.5))
@@ -92,7 +94,7 @@ def test_a_watch_on_a_frozen_server_stays_silent_and_then_catches_up(
     watch.close()
 
 
-def test_closing_a_watch_on_a_frozen_server_takes_no_time(server: EtcdServer, store: EtcdStore, prefix: str) -> None:
+def test_closing_a_watch_on_a_frozen_server_takes_no_time(server: StoreProcess, store: Store, prefix: str) -> None:
     watch = store.watch(prefix, after=0)
     server.freeze()
     started = time.monotonic()
@@ -101,7 +103,7 @@ def test_closing_a_watch_on_a_frozen_server_takes_no_time(server: EtcdServer, st
 
 
 def test_a_restored_store_with_an_older_history_is_told(
-    server: EtcdServer, store: EtcdStore, prefix: str, tmp_path: Path
+    server: StoreProcess, store: Store, prefix: str, tmp_path: Path
 ) -> None:
     revision = max(store.put(prefix + "a", str(number)) for number in range(20))
     watch = store.watch(prefix, after=revision)
@@ -119,7 +121,7 @@ def test_a_restored_store_with_an_older_history_is_told(
 
 
 def test_an_interrupted_watch_tells_the_operator_what_it_does_next(
-    server: EtcdServer, store: EtcdStore, prefix: str, caplog: pytest.LogCaptureFixture
+    server: StoreProcess, store: Store, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     revision = store.put(prefix + "a", "1")
     watch = store.watch(prefix, after=revision)
@@ -135,63 +137,28 @@ def test_an_interrupted_watch_tells_the_operator_what_it_does_next(
 # Who may talk to the store
 
 
-def test_a_client_without_the_authority_s_certificate_is_refused(server: EtcdServer, tmp_path: Path) -> None:
+def test_a_client_without_the_authority_s_certificate_is_refused(server: StoreProcess, tmp_path: Path) -> None:
     make_keys(tmp_path)
-    stranger = EtcdServer(tmp_path, tmp_path, client_port=server.client_port).store()
-    with stranger:
-        assert_unavailable_within(lambda deadline: stranger.get("/a", deadline=deadline), 1.0)
+    [stranger] = type(server).members_of(tmp_path, tmp_path, 1)
+    stranger.client_port = server.client_port
+    with stranger.store() as refused:
+        assert_unavailable_within(lambda deadline: refused.get("/a", deadline=deadline), 1.0)
 
 
 def test_a_node_s_certificate_cannot_pass_for_the_store(
-    tmp_path: Path, pki: Path, server: EtcdServer, store: Store
+    tmp_path: Path, pki: Path, server: StoreProcess, store: Store
 ) -> None:
     fake = tmp_path / "pki"
     fake.mkdir()
     for pair in ("crt", "key"):
         (fake / f"etcd.{pair}").write_bytes((pki / f"node.{pair}").read_bytes())
     (fake / "ca.crt").write_bytes((pki / "ca.crt").read_bytes())
-    impostor = EtcdServer(tmp_path, fake)
+    [impostor] = type(server).members_of(tmp_path, fake, 1)
     impostor.start()
-    client = EtcdServer(tmp_path, pki, client_port=impostor.client_port).store()
+    [deceived] = type(server).members_of(tmp_path, pki, 1)
+    deceived.client_port = impostor.client_port
     try:
-        with client:
+        with deceived.store() as client:
             assert_unavailable_within(lambda deadline: client.get("/a", deadline=deadline), 2.0)
     finally:
         impostor.kill()
-
-
-# Several members
-
-
-def test_a_frozen_member_costs_a_call_but_no_event(tmp_path: Path, pki: Path) -> None:
-    members = start_cluster(tmp_path, pki, ["a", "b", "c"])
-    try:
-        with EtcdStore([member.endpoint for member in members], Keys.read(pki)) as store:
-            wait_until_ready(store, 40)
-            watch = store.watch("/m/", after=store.put("/m/a", "0"))
-            written = [store.put("/m/a", "1")]
-            for member in members:
-                member.freeze()
-                written += after_failures(lambda: store.put("/m/a", "2", deadline=Seconds(1.5)))
-                member.thaw()
-            seen = [event.revision for event in collect(watch, 1, until=written[-1])]
-            # A write that got no answer may have happened: there can be more events than good answers.
-            assert seen == sorted(set(seen))
-            assert set(written) <= set(seen)
-            watch.close()
-    finally:
-        for member in members:
-            member.kill()
-
-
-def after_failures(write: Callable[[], int], within: float = 20.0) -> list[int]:
-    """Repeat a write until three went well in a row."""
-    ends = time.monotonic() + within
-    good: list[int] = []
-    while len(good) < 3:
-        try:
-            good.append(write())
-        except StoreUnavailable:
-            assert time.monotonic() < ends
-            good = []
-    return good

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from appliance.cluster.names import Seconds
-from appliance.coordination.etcd import EtcdStore
-from appliance.coordination.rpc import rpc_pb2, rpc_pb2_grpc
 from appliance.coordination.store import Compacted, Delete, Field, Guard, Put, Store, StoreUnavailable
-from tests.integration.etcd_server import EtcdServer, free_port, wait_until_ready
 from tests.integration.store.watching import SLACK, collect, eventually
+from tests.integration.store_process import StoreProcess, free_port, wait_until_ready
 
 # Reads and writes
 
@@ -52,7 +50,8 @@ def test_a_listing_is_in_key_order_and_knows_its_revision(store: Store, prefix: 
 
 
 def test_a_listing_longer_than_one_page_is_complete(store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.coordination.etcd.PAGE", 7)
+    for module in ("etcd", "zookeeper", "zookeeper_watch"):
+        monkeypatch.setattr(f"appliance.coordination.{module}.PAGE", 7)
     names = [f"{number:03}" for number in range(50)]
     store.transact([], [Put(prefix + name, name) for name in names])
     records, _ = store.list(prefix)
@@ -121,7 +120,7 @@ def test_all_changes_happen_in_one_revision_or_none_does(store: Store, prefix: s
     ]
 
 
-def test_of_many_that_compete_one_wins(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_of_many_that_compete_one_wins(server: StoreProcess, store: Store, prefix: str) -> None:
     winners: list[str] = []
 
     def compete(name: str) -> None:
@@ -191,7 +190,7 @@ def test_a_thousand_events_come_in_order_and_once(store: Store, prefix: str) -> 
 
 
 def test_a_slow_reader_loses_nothing(store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appliance.coordination.etcd_watch.BACKLOG", 2)
+    monkeypatch.setattr("appliance.coordination.following.BACKLOG", 2)
     _, revision = store.list(prefix)
     watch = store.watch(prefix, after=revision)
     written = [store.put(prefix + "a", str(number)) for number in range(300)]
@@ -225,7 +224,7 @@ def test_closing_a_watch_from_another_thread_ends_its_reader(store: Store, prefi
 def test_closing_a_watch_whose_reader_fell_behind_ends_it(
     store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appliance.coordination.etcd_watch.BACKLOG", 1)
+    monkeypatch.setattr("appliance.coordination.following.BACKLOG", 1)
     watch = store.watch(prefix, after=0)
     for number in range(50):
         store.put(prefix + "a", str(number))
@@ -233,7 +232,7 @@ def test_closing_a_watch_whose_reader_fell_behind_ends_it(
     assert list(watch) == []
 
 
-def test_closing_the_store_ends_everything_and_leaks_no_thread(server: EtcdServer, store: Store, prefix: str) -> None:
+def test_closing_the_store_ends_everything_and_leaks_no_thread(server: StoreProcess, store: Store, prefix: str) -> None:
     before = threading.active_count()
     own = server.store()
     own.get(prefix)
@@ -251,35 +250,31 @@ def test_closing_the_store_ends_everything_and_leaks_no_thread(server: EtcdServe
     assert caught.value.key == "store-closed"
 
 
-def compact(store: EtcdStore, revision: int) -> None:
-    rpc_pb2_grpc.KVStub(store._connection.channel).Compact(
-        rpc_pb2.CompactionRequest(revision=revision, physical=True), timeout=10
-    )
-
-
-def test_a_watch_from_a_compacted_revision_says_so(store: EtcdStore, prefix: str) -> None:
+def test_a_watch_from_a_compacted_revision_says_so(server: StoreProcess, store: Store, prefix: str) -> None:
     old = store.put(prefix + "a", "1")
     for number in range(5):
         latest = store.put(prefix + "a", str(number))
-    compact(store, latest)
+    server.compact(store, latest)
     watch = store.watch(prefix, after=old)
     with pytest.raises(Compacted):
         collect(watch, 1)
     watch.close()
 
 
-def test_compaction_does_not_disturb_a_watch_that_is_up_to_date(store: EtcdStore, prefix: str) -> None:
+def test_compaction_does_not_disturb_a_watch_that_is_up_to_date(
+    server: StoreProcess, store: Store, prefix: str
+) -> None:
     _, revision = store.list(prefix)
     watch = store.watch(prefix, after=revision)
     first = store.put(prefix + "a", "1")
     assert [event.revision for event in collect(watch, 1)] == [first]
-    compact(store, first)
+    server.compact(store, first)
     second = store.put(prefix + "a", "2")
     assert [event.revision for event in collect(watch, 1)] == [second]
     watch.close()
 
 
-def test_compaction_while_the_watch_was_cut_off_is_told(server: EtcdServer, store: EtcdStore, prefix: str) -> None:
+def test_compaction_while_the_watch_was_cut_off_is_told(server: StoreProcess, store: Store, prefix: str) -> None:
     start = store.put(prefix + "a", "0")
     watch = store.watch(prefix, after=start)
     server.kill()
@@ -287,7 +282,7 @@ def test_compaction_while_the_watch_was_cut_off_is_told(server: EtcdServer, stor
     server.start()
     with server.store() as elsewhere:
         wait_until_ready(elsewhere)
-        compact(elsewhere, max(elsewhere.put(prefix + "a", str(number)) for number in range(3)))
+        server.compact(elsewhere, max(elsewhere.put(prefix + "a", str(number)) for number in range(3)))
     server.kill()
     server.client_port = known_port
     server.start()
