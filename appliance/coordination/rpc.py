@@ -18,6 +18,6 @@ import grpc
 with warnings.catch_warnings():
     # The generated code builds its descriptors with functions that protobuf 3.20 calls deprecated.
     warnings.filterwarnings("ignore", "Call to deprecated create function", DeprecationWarning)
-    from etcd3.etcdrpc import kv_pb2, rpc_pb2, rpc_pb2_grpc
+    from etcd3.etcdrpc import auth_pb2, kv_pb2, rpc_pb2, rpc_pb2_grpc
 
-__all__ = ["grpc", "kv_pb2", "rpc_pb2", "rpc_pb2_grpc"]
+__all__ = ["auth_pb2", "grpc", "kv_pb2", "rpc_pb2", "rpc_pb2_grpc"]

@@ -13,6 +13,8 @@ store-full = The coordination store ({ $endpoints }) has reached its size limit 
 store-closed = The connection to the coordination store is closed.
 store-compacted = Revision { $revision } of the coordination store is gone; the watcher has to read everything again.
 store-keys-unreadable = The keys for the coordination store cannot be read ({ $path }: { $detail }). Run the command as root.
+join-token-refused = The join token is unknown, already used or expired; make a new one on a server of the cluster.
+join-token-lifetime = A join token is valid for at most { $days } days, and for some time.
 
 hostname-malformed = "{ $value }" is not a host name: { $detail }
 hostname-too-long = "{ $value }" is too long: a host name has at most { $limit } characters.

@@ -13,6 +13,8 @@ store-full = 協調ストア（{ $endpoints }）が容量の上限に達し、�
 store-closed = 協調ストアへの接続は閉じられています。
 store-compacted = 協調ストアのリビジョン { $revision } は既に破棄されています。監視側は全データを読み直す必要があります。
 store-keys-unreadable = 協調ストア用の鍵を読み込めません（{ $path }: { $detail }）。root で実行してください。
+join-token-refused = 参加トークンが存在しないか、使用済みか、期限切れです。クラスターのサーバーで新しく発行してください。
+join-token-lifetime = 参加トークンの有効期間は 0 より長く、{ $days } 日以内にしてください。
 
 hostname-malformed = 「{ $value }」はホスト名ではありません: { $detail }
 hostname-too-long = 「{ $value }」は長すぎます。ホスト名は { $limit } 文字までです。

@@ -13,6 +13,8 @@ store-full = 协调存储（{ $endpoints }）已达到容量上限，不再接�
 store-closed = 与协调存储的连接已关闭。
 store-compacted = 协调存储的版本 { $revision } 已被清理，监视者需要重新读取全部数据。
 store-keys-unreadable = 无法读取访问协调存储的密钥（{ $path }：{ $detail }）。请以 root 身份运行该命令。
+join-token-refused = 加入令牌不存在、已被使用或已过期；请在集群中的一台服务器上重新生成。
+join-token-lifetime = 加入令牌的有效期必须大于零，且不超过 { $days } 天。
 
 hostname-malformed = “{ $value }” 不是主机名：{ $detail }
 hostname-too-long = “{ $value }” 太长：主机名最多 { $limit } 个字符。

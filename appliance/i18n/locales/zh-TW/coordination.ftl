@@ -13,6 +13,8 @@ store-full = 協調儲存（{ $endpoints }）已達容量上限，不再接受�
 store-closed = 與協調儲存的連線已關閉。
 store-compacted = 協調儲存的版本 { $revision } 已被清除，監看者必須重新讀取全部資料。
 store-keys-unreadable = 無法讀取存取協調儲存所需的金鑰（{ $path }：{ $detail }）。請以 root 身分執行此命令。
+join-token-refused = 加入權杖不存在、已被使用或已過期；請在叢集中的一台伺服器上重新產生。
+join-token-lifetime = 加入權杖的有效期必須大於零，且不超過 { $days } 天。
 
 hostname-malformed = 「{ $value }」不是主機名稱：{ $detail }
 hostname-too-long = 「{ $value }」太長：主機名稱最多 { $limit } 個字元。
