@@ -123,8 +123,8 @@ def test_the_node_file_says_which_program_keeps_the_store(
 ) -> None:
     monkeypatch.setattr("appliance.paths.PKI", tmp_path)
     pair = Authority.create("test.example.com").pair()
-    for name, text in {"ca.crt": pair.certificate, "node.crt": pair.certificate, "node.key": pair.key}.items():
-        (tmp_path / name).write_bytes(text)
+    for name, pem in {"ca.crt": pair.certificate, "node.crt": pair.certificate, "node.key": pair.key}.items():
+        (tmp_path / name).write_bytes(pem)
     text = f"name: n1\nhostname: mail.example.com\nroles: [control]\nstore: {{backend: {backend}}}\n"
     with connect(node_file.parse(text)) as store:
         assert type(store).__name__ == kind
