@@ -71,6 +71,8 @@ class ZooKeeperStore(Store):
                 continue
             records = {key: self._record(key, answer) for key, answer in zip(keys, found, strict=True)}
             plan = layout.plan(layout.head_of(self._data(head)), records, guards, changes)
+            if layout.size(plan.operations) > layout.MOST_REQUEST_BYTES:
+                raise self._connection.refused("request is too large")
             if self._carry_out(plan.operations, ends):
                 return Outcome(plan.succeeded, plan.revision)
             # Another writer came first, and nothing of ours was written.

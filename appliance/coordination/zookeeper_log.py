@@ -36,6 +36,10 @@ FORGOTTEN_AT_ONCE = 100
 #: backend takes, the other takes too. Each value is sent twice here, for the log and for the key.
 MOST_OPERATIONS = 128
 MOST_BYTES = 480_000
+#: What ZooKeeper takes as one request, with room for its own framing; it drops the connection for more.
+MOST_REQUEST_BYTES = 1_000_000
+#: Of an operation, beside path and data: header, access list, lengths.
+_FRAMING = 64
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,11 @@ def refusal(guards: Sequence[Guard], changes: Sequence[Put | Delete]) -> str | N
     if sum(len(change.key) + len(change.value.encode()) for change in changes if isinstance(change, Put)) > MOST_BYTES:
         return "request is too large"
     return None
+
+
+def size(operations: Sequence[Operation]) -> int:
+    """About how many bytes a ZooKeeper transaction takes on the wire, rather more than less."""
+    return sum(_FRAMING + len(each.path) + len(getattr(each, "data", b"")) for each in operations)
 
 
 def _entry(change: Put | Delete, record: Record | None, revision: int) -> tuple[str, int | None, str | None]:

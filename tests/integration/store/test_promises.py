@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,6 +105,76 @@ def test_a_guard_compares(  # noqa: PLR0917 - the columns of the table
     assert (store.get(prefix + "done") is not None) is holds
 
 
+@pytest.mark.parametrize("field", [Field.CREATE_REVISION, Field.MOD_REVISION])
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_key_made_anew_and_written_as_often_is_not_the_old_one(
+    store: Store, prefix: str, field: Field, writes: int
+) -> None:
+    def make() -> int:
+        for _ in range(writes):
+            store.put(prefix + "a", "same")
+        record = store.get(prefix + "a")
+        assert record is not None
+        return int(getattr(record, field.value))
+
+    old = make()
+    store.delete(prefix + "a")
+    assert not store.transact([Guard(prefix + "a", field, old)], [Put(prefix + "a", "stolen")]).succeeded
+    new = make()
+    assert not store.transact([Guard(prefix + "a", field, old)], [Delete(prefix + "a")]).succeeded
+    assert store.transact([Guard(prefix + "a", field, new)], [Delete(prefix + "a")]).succeeded
+
+
+def test_writers_that_meet_lose_no_step(server: StoreProcess, store: Store, prefix: str) -> None:
+    store.put(prefix + "count", "0")
+
+    def count(times: int) -> None:
+        with server.store(deadline=20) as own:
+            while times:
+                seen = own.get(prefix + "count")
+                assert seen is not None
+                guard = Guard(seen.key, Field.MOD_REVISION, seen.mod_revision)
+                times -= own.transact([guard], [Put(seen.key, str(int(seen.value) + 1))]).succeeded
+
+    threads = [threading.Thread(target=count, args=(20,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    record = store.get(prefix + "count")
+    assert record is not None
+    assert record.value == "80"
+
+
+def test_a_listing_while_others_write_is_one_moment(server: StoreProcess, store: Store, prefix: str) -> None:
+    """Two keys are always written together, so no moment has them different."""
+    over = threading.Event()
+
+    def write() -> None:
+        with server.store(deadline=20) as own:
+            for number in itertools.takewhile(lambda _: not over.is_set(), itertools.count()):
+                together: list[Put | Delete] = [Put(prefix + "a", str(number)), Put(prefix + "z", str(number))]
+                own.transact([], together if number % 5 else [Delete(prefix + "a"), Delete(prefix + "z")])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(100):
+            records, revision = store.list(prefix)
+            assert len({record.value for record in records}) <= 1
+            assert len(records) in {0, 2}
+            assert all(record.mod_revision <= revision for record in records)
+    finally:
+        over.set()
+        writer.join()
+
+
+def test_deleting_what_is_not_there_makes_no_revision(store: Store, prefix: str) -> None:
+    before = store.put(prefix + "a", "1")
+    assert store.delete(prefix + "nothing") == before
+    assert store.transact([], [Delete(prefix + "a"), Delete(prefix + "a")]).revision == before + 1
+
+
 def test_all_changes_happen_in_one_revision_or_none_does(store: Store, prefix: str) -> None:
     before = store.put(prefix + "old", "1")
     good = Guard(prefix + "old", Field.MOD_REVISION, before)
@@ -138,11 +209,43 @@ def test_of_many_that_compete_one_wins(server: StoreProcess, store: Store, prefi
     assert winners == [record.value]
 
 
-def test_a_request_that_the_store_refuses_is_told_as_such(store: Store, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        pytest.param([Put("a", "1"), Put("a", "2")], "duplicate key", id="put-twice"),
+        pytest.param([Put("a", "1"), Delete("a")], "duplicate key", id="put-and-deleted"),
+        pytest.param([Put(f"{number}", "") for number in range(129)], "too many operations", id="many"),
+        pytest.param([Put("a", "x" * 1_600_000)], "too large", id="large"),
+    ],
+)
+def test_a_request_that_the_store_refuses_is_told_as_such(
+    store: Store, prefix: str, changes: list[Put | Delete], word: str
+) -> None:
+    below = [replace(change, key=prefix + change.key) for change in changes]
     with pytest.raises(StoreUnavailable) as caught:
-        store.transact([], [Put(prefix + "twice", "1"), Put(prefix + "twice", "2")])
+        store.transact([], below)
     assert caught.value.key == "store-refused"
-    assert "duplicate key" in str(caught.value)
+    assert word in str(caught.value)
+    assert store.list(prefix)[0] == []
+
+
+def test_a_value_that_grows_when_it_is_stored_is_written_or_refused(store: Store, prefix: str) -> None:
+    value = '"' * 460_000
+    try:
+        store.put(prefix + "a", value)
+    except StoreUnavailable as error:
+        assert error.key == "store-refused"  # noqa: PT017 - one backend takes it, the other does not
+        assert store.get(prefix + "a") is None
+    else:
+        record = store.get(prefix + "a")
+        assert record is not None
+        assert record.value == value
+
+
+def test_the_largest_transaction_is_carried_out(store: Store, prefix: str) -> None:
+    value = "驿" * 1200
+    assert store.transact([], [Put(f"{prefix}{number:03}", value) for number in range(128)]).succeeded
+    assert [record.value for record in store.list(prefix)[0]] == [value] * 128
 
 
 # Watches
