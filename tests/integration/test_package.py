@@ -170,7 +170,7 @@ def test_of_two_inits_at_once_one_does_it_and_the_other_is_told(fresh_node: Node
     words = ("posthouse", "init", "--yes", "--hostname", fresh_node.hostname)
     both = [fresh_node.popen(*words, stderr=subprocess.PIPE) for _ in range(2)]
     said = [each.communicate(timeout=150)[1] for each in both]
-    assert sorted(each.returncode for each in both) == [0, 75]
+    assert sorted(each.returncode for each in both) == [0, 75], said
     loser = next(text for each, text in zip(both, said, strict=True) if each.returncode)
     assert loser.startswith("posthouse: Another posthouse init")
     assert "Traceback" not in "".join(said)
