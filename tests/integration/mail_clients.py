@@ -169,30 +169,34 @@ def mail_node(node: Node, ca_file: Path, domain: str) -> Iterator[MailNode]:
 
 @dataclass
 class Exchanger:
-    """A mail server of the outside world on the lab's own address: takes everything and remembers the lines it got."""
+    """A mail server of the outside world on an address of the lab: takes everything, and remembers the lines it got and
+    the addresses they came from."""
 
     extensions: Sequence[str] = ("8BITMIME", "PIPELINING")
     port: int = 25
+    address: str = LAB_ADDRESS
     lines: list[bytes] = field(default_factory=list)
+    clients: set[str] = field(default_factory=set)
     _server: socketserver.ThreadingTCPServer | None = None
 
     @property
     def recipient(self) -> str:
         """An address that is delivered here without DNS."""
-        return f"somebody@[{LAB_ADDRESS}]"
+        return f"somebody@[{self.address}]"
 
     def __enter__(self) -> Self:
         exchanger = self
 
         class Session(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                exchanger.clients.add(self.client_address[0])
                 exchanger._serve(self.rfile, self.wfile)
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             daemon_threads = True
 
-        self._server = Server((LAB_ADDRESS, self.port), Session)
+        self._server = Server((self.address, self.port), Session)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
