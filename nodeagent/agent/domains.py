@@ -25,7 +25,7 @@ from nodeagent.ownership.memory import marked
 
 log = logging.getLogger("posthouse.agent")
 
-_EVERY = Seconds(1.0)
+_EVERY = Seconds(2.0)
 _AGAIN = Seconds(60.0)
 #: Changes of domains are taken together for so long, and others, which may hide a deletion.
 _AFTER_CHANGE = Seconds(3.0)

@@ -26,7 +26,7 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.dovecot import domain_fields, probe_account, quota_warning
+from appliance.engines.dovecot import domain_fields, probe_account, quota_events
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
 
@@ -229,9 +229,9 @@ def _auth_clients(context: RenderContext) -> int:
 
 def _quota_warnings(percents: tuple[int, ...]) -> list[dict[str, str]]:
     """Dovecot's quota_warning rules: it runs the first that the change crosses, so the highest comes first."""
-    levels = {_NEAR_PERCENT: quota_warning.NEAR} | {percent: str(percent) for percent in (*percents, 100)}
+    levels = {_NEAR_PERCENT: quota_events.NEAR} | {percent: str(percent) for percent in (*percents, 100)}
     events = [(f"storage={percent}%%", levels[percent]) for percent in sorted(levels, reverse=True)]
-    events.append((f"-storage={_NEAR_PERCENT}%%", quota_warning.AWAY))
+    events.append((f"-storage={_NEAR_PERCENT}%%", quota_events.AWAY))
     return [
         {"suffix": str(number) if number > 1 else "", "condition": condition, "event": event}
         for number, (condition, event) in enumerate(events, start=1)

@@ -32,15 +32,13 @@ from appliance import paths
 from appliance.cluster.names import EngineName, InstanceId, group_name
 from appliance.directory import schema
 from appliance.directory.connection import DirectoryConnection, Edit, Entry, Scope
+from appliance.engines.dovecot.quota_events import AWAY, NEAR
 from appliance.errors import PosthouseError
 from appliance.i18n import FALLBACK, translate
 from appliance.settings.layers import SYSTEM, Layer, Owner, account_settings
 from appliance.settings.parameter import Scope as SettingScope
 
 FULL: Final = 100
-#: Events without a notice.
-NEAR: Final = "near"
-AWAY: Final = "away"
 #: File of the rendered configuration that holds the system's language.
 LANGUAGE_FILE: Final = "language"
 _LANGUAGE: Final = "mailbox.language"
