@@ -9,14 +9,16 @@ a minute. The copy lies below /run; an empty one stands in until there is a bett
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from appliance.cluster.names import InstanceId
 from appliance.errors import PosthouseError
-from appliance.paths import config, run
+from appliance.paths import run
 
 _DEADLINE: Final = 30.0
 
@@ -48,8 +50,22 @@ def write(instance: InstanceId, domains: Collection[str]) -> None:
     source = table(instance)
     source.write_text("".join(f"{name} {name}\n" for name in sorted(domains)), encoding="utf-8")
     try:
-        done = subprocess.run(
-            ["postmap", "-c", str(config(instance)), f"cdb:{source}"],
+        done = _postmap(source)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PosthouseError("domain-copy-failed", problem=str(error)) from error
+    if done.returncode != 0:
+        source.unlink()
+        raise PosthouseError("domain-copy-failed", problem=done.stderr.strip())
+
+
+def _postmap(source: Path) -> subprocess.CompletedProcess[str]:
+    """Run postmap with a main.cf of its own: Postfix's programs wait until a new main.cf is some seconds old."""
+    with tempfile.TemporaryDirectory(prefix="posthouse-postmap-") as folder:
+        main_cf = Path(folder) / "main.cf"
+        main_cf.write_text("compatibility_level = 3.7\n", encoding="ascii")
+        os.utime(main_cf, (0, 0))
+        return subprocess.run(
+            ["postmap", "-c", folder, f"cdb:{source}"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -57,8 +73,3 @@ def write(instance: InstanceId, domains: Collection[str]) -> None:
             timeout=_DEADLINE,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PosthouseError("domain-copy-failed", problem=str(error)) from error
-    if done.returncode != 0:
-        source.unlink()
-        raise PosthouseError("domain-copy-failed", problem=done.stderr.strip())
