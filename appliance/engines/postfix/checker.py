@@ -19,7 +19,7 @@ from typing import Final
 _DEADLINE: Final = 20.0
 _SMTPD: Final = "/usr/lib/postfix/sbin/smtpd"
 #: Postfix reads main.cf again and again until it is this old (seconds), lest it read half of one.
-_COOL: Final = 10.0
+COOL: Final = 10.0
 _SPOOL: Final = re.compile(r"^(queue|data)_directory = .*$", re.MULTILINE)
 
 
@@ -47,7 +47,7 @@ def problems(folder: Path) -> list[str]:
 def _put(trial: Path, main: str) -> None:
     """Write main.cf, old enough to be read once."""
     (trial / "main.cf").write_text(main)
-    cooled = (trial / "main.cf").stat().st_mtime - _COOL
+    cooled = (trial / "main.cf").stat().st_mtime - COOL
     os.utime(trial / "main.cf", (cooled, cooled))
 
 
