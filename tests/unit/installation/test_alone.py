@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import Unavailable
-from appliance.installation.alone import alone
+from appliance.installation.alone import Busy, alone
 
 
 def test_the_second_run_is_told_and_the_next_may(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with alone(lock), pytest.raises(Unavailable) as refused, alone(lock):
+    with alone(lock), pytest.raises(Busy) as refused, alone(lock):
         pass
     assert refused.value.key == "init-busy"
     with alone(lock):
