@@ -18,6 +18,7 @@ class Reason(StrEnum):
     KEEPER_BEGAN = "keeper_began"
     DEADLINE_PASSED = "deadline_passed"
     SESSION_TAKEN = "session_taken"
+    STORAGE_KEY_LOST = "storage_key_lost"
     SESSION_RENEWED = "session_renewed"
     REPLY_LATE = "reply_late"
     REPLY_MISSING = "reply_missing"
@@ -84,18 +85,25 @@ class DisarmWatchdog(Decision):
 
 @dataclass(frozen=True)
 class Prepare(Decision):
-    """Arm the watchdog if there is one, register `storage_key` if the volume takes one; then `owner.prepared`."""
+    """Arm the watchdog if there is one, register a storage key if the volume takes one; then `owner.prepared`.
+
+    The storage key carries the node and `key_epoch`, which is higher with every grant of the group.
+    """
 
     group: GroupName
-    storage_key: str
+    key_epoch: int
 
 
 @dataclass(frozen=True)
 class Mount(Decision):
-    """Preempt older storage keys, clear multi-mount protection if `clear_mmp`, mount, add addresses, start."""
+    """Preempt storage keys, clear multi-mount protection if `clear_mmp`, mount, add addresses, start.
+
+    Only keys whose epoch is lower than `preempt_below` are preempted, each by its name: a keeper that was
+    stopped just before this must not shut out its successor. None: the volume takes no keys.
+    """
 
     group: GroupName
-    preempt: bool
+    preempt_below: int | None
     clear_mmp: bool
 
 

@@ -83,13 +83,15 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Holding:
-    """A group here. `epoch`: the ownership record's mod revision. `preempts`: its volume has a storage fence.
+    """A group here. `epoch`: the ownership record's mod revision, which was `granted` when this node was named.
 
+    `preempts`: its volume has a storage fence.
     `outlives`: the operator lets it outlive the store, because a new owner's preemption ends every write from here.
     """
 
     stage: Stage
     epoch: int
+    granted: int = 0
     basis: Basis | None = None
     preempts: bool = False
     outlives: bool = False
@@ -170,6 +172,14 @@ def _drop(state: Owner, groups: list[GroupName], reason: Reason, **facts: float)
             state = state.with_holding(group, replace(holding, stage=Stage.DROPPING))
             decisions.append(Drop(reason, group, facts=facts))
     return state, tuple(decisions)
+
+
+def key_lost(state: Owner, group: GroupName) -> Step:
+    """The volume takes this node's writes no longer: a fence hit it. If the record still names it, it begins anew."""
+    holding = state.holdings.get(group)
+    if holding is None or not holding.preempts or holding.stage is not Stage.CONFIRMED:
+        return state, ()
+    return _drop(state, [group], Reason.STORAGE_KEY_LOST)
 
 
 def dropped(state: Owner, group: GroupName) -> Step:
@@ -261,10 +271,11 @@ def seen(
         if owner.record.node != me.node or owner.record.session_epoch != state.epoch:
             continue
         fenced = group in preempts
-        holding = Holding(Stage.GRANTED, owner.epoch, owner.record.basis, fenced, fenced and group in outlives)
+        holding = Holding(
+            Stage.GRANTED, owner.epoch, owner.epoch, owner.record.basis, fenced, fenced and group in outlives
+        )
         state = state.with_holding(group, holding)
-        key = f"{me.node}:{state.epoch}:{owner.epoch}"
-        decisions.append(Prepare(Reason.RECORD_NAMES_THIS_NODE, group, key, facts={"epoch": owner.epoch}))
+        decisions.append(Prepare(Reason.RECORD_NAMES_THIS_NODE, group, owner.epoch))
     return state, tuple(decisions)
 
 
@@ -302,7 +313,7 @@ def confirmation(state: Owner, group: GroupName, now: float, me: Identity) -> Tr
         stage=OwnershipStage.CONFIRMED,
         basis=holding.basis,
         silence=None if holding.outlives else me.silence,
-        storage_key=f"{me.node}:{state.epoch}:{holding.epoch}" if holding.preempts else None,
+        storage_key=f"{me.node}:{holding.granted}" if holding.preempts else None,
         machine_id=me.machine_id,
     )
     return confirm(record, holding.epoch)
@@ -326,7 +337,8 @@ def confirmed(state: Owner, group: GroupName, outcome: Outcome | None, now: floa
     if ends is None or now >= ends:
         return _drop(state, [group], Reason.DEADLINE_PASSED, now=now)
     clear = holding.basis in _MAY_CLEAR_MMP
-    return state, (Mount(Reason.CONFIRMED, group, holding.preempts, clear, facts={"epoch": outcome.revision}),)
+    below = holding.granted if holding.preempts else None
+    return state, (Mount(Reason.CONFIRMED, group, below, clear, facts={"epoch": outcome.revision}),)
 
 
 # --- giving a group away ----------------------------------------------------------------------------------

@@ -148,6 +148,8 @@ def verified(fence: Fence, cut_off: bool | None) -> Fence:
 class Case:
     """All that is known about one group at one moment.
 
+    `read_at` is when a quorum of the store answered last; a side without a quorum decides nothing, it does not
+    even order a fence.
     `session` is that of the recorded owner, with its `sighting`; `read_at` is when the store answered.
     `others` are the further groups confirmed by the same session: they move along.
     `target` is the session that should own the group next. `acknowledged`: the epoch of the session
@@ -170,7 +172,7 @@ class Case:
 def decide(case: Case, now: float, timing: Timing) -> Decision:
     """What to do about the group now; see the table above."""
     owner, target = case.owner, case.target
-    if now - case.read_at > timing.demote:
+    if now - case.read_at > timing.reply:
         return Leave(Reason.VIEW_OLD, facts={"seconds": now - case.read_at})
     trouble = Reason.GROUP_UNOWNED if owner is None else _trouble(case, owner, now, timing)
     if trouble is None:
@@ -203,16 +205,23 @@ def _harmless(case: Case, owner: OwnerSeen, target: SessionSeen) -> Take | None:
 def _trouble(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Reason | None:
     """Why the owner should be replaced, or None. D without a renewal: it has given the group up by itself.
 
+    Once a fence has hit it there is no way back, however healthy its session looks.
     An owner that renews but answers no probe is only troubled where a fence can settle it.
     """
     session, sighting = case.session, case.sighting
+    if _cut_off(case, owner):
+        return Reason.FENCE_VERIFIED
     if session is None or sighting is None or session.epoch != owner.record.session_epoch:
         return Reason.SESSION_GONE
-    if now - sighting.since >= timing.demote:
+    if case.read_at - sighting.since >= timing.demote:
         return Reason.SESSION_UNRENEWED
     if case.fence_kind is not None and silent(case.failing or {}, now):
         return Reason.OWNER_SILENT
     return None
+
+
+def _cut_off(case: Case, owner: OwnerSeen) -> bool:
+    return case.fence is not None and case.fence.covers(owner) and case.fence.state is FenceState.VERIFIED
 
 
 def _restarted(owner: OwnerSeen, session: SessionSeen | None) -> bool:
@@ -229,7 +238,7 @@ def _replaced(owner: OwnerSeen, session: SessionSeen | None) -> bool:
 
 def _proven(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Take | None:
     """There is proof that the owner cannot write: a verified fence, the operator's word, or silence that passed."""
-    if case.fence is not None and case.fence.covers(owner) and case.fence.state is FenceState.VERIFIED:
+    if case.fence is not None and _cut_off(case, owner):
         others = case.others if case.fence.kind is FenceKind.POWER else ()
         return _take_over(case, owner, others, (Reason.FENCE_VERIFIED, Basis.FENCED), ordered=case.fence.at)
     if case.acknowledged == owner.record.session_epoch:
