@@ -12,11 +12,22 @@ GROUPS = DESIRED + "groups/"
 SETTINGS = DESIRED + "settings/"
 RESTARTS = DESIRED + "restarts/"
 STOPPED = DESIRED + "stopped/"
+WISHES = DESIRED + "wishes/"
+DRAINED = DESIRED + "drained/"
+FENCE_SPECS = DESIRED + "fences/"
+TIMING = DESIRED + "timing"
 #: Who owns what.
 SESSIONS = PREFIX + "sessions/"
 OWNERS = PREFIX + "owners/"
-#: What is.
+#: What the leading controller decides.
+LEADER = PREFIX + "leader"
+PLACEMENTS = PREFIX + "placements/"
+FENCES = PREFIX + "fences/"
+EVENTS = PREFIX + "events/"
+#: What is, and what people say is.
 STATUS = PREFIX + "status/"
+OBSERVATIONS = PREFIX + "observations/"
+ACKNOWLEDGEMENTS = PREFIX + "acknowledgements/"
 
 
 def node(name: NodeName) -> str:
@@ -57,3 +68,38 @@ def stopped(instance: InstanceId, node_name: NodeName) -> str:
 def status(name: NodeName) -> str:
     """What the node's agent reports."""
     return STATUS + name
+
+
+def wish(name: GroupName) -> str:
+    """What an operator wants of the group."""
+    return WISHES + name
+
+
+def drained(name: NodeName) -> str:
+    """Stands while an operator wants the node empty."""
+    return DRAINED + name
+
+
+def fence_spec(name: NodeName) -> str:
+    """How the node is fenced."""
+    return FENCE_SPECS + name
+
+
+def placement(name: GroupName) -> str:
+    """Where the controller wants the group."""
+    return PLACEMENTS + name
+
+
+def fence(name: NodeName) -> str:
+    """How far the fencing of the node is."""
+    return FENCES + name
+
+
+def observation(observer: NodeName) -> str:
+    """Whom this observer cannot reach."""
+    return OBSERVATIONS + observer
+
+
+def acknowledgement(name: NodeName) -> str:
+    """The operator's word that the node is off."""
+    return ACKNOWLEDGEMENTS + name

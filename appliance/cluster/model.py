@@ -5,6 +5,7 @@ pydantic checks them at the border (store, files); inside the program they are p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated
@@ -43,19 +44,67 @@ class VolumeDriver(StrEnum):
     """How a volume is reached. `directory` is a folder of the node itself: no other node can reach it."""
 
     DIRECTORY = "directory"
+    BLOCK = "block"
+    NFS = "nfs"
+    DRBD = "drbd"
+
+
+class Filesystem(StrEnum):
+    """What a block device is formatted with. ext4 has multi-mount protection on."""
+
+    EXT4 = "ext4"
+    XFS = "xfs"
 
 
 class VolumeSpec(Fact):
-    """A volume of a group."""
+    """A volume of a group.
+
+    `source`: a device (block), SERVER:/PATH (nfs), a resource's name (drbd); empty for directory. `sources` are the
+    nodes for which it is another one. `options`: mount(8) options beyond the driver's own. `reservation`: the device
+    takes SCSI-3 persistent reservations, and every owner registers its key there.
+    """
 
     driver: VolumeDriver = VolumeDriver.DIRECTORY
+    source: str = ""
+    sources: Mapping[CheckedNodeName, str] = Field(default_factory=dict)
+    filesystem: Filesystem = Filesystem.EXT4
+    options: tuple[str, ...] = ()
+    reservation: bool = False
+
+    def source_on(self, node: NodeName) -> str:
+        """The source as this node names it."""
+        return self.sources.get(node, self.source)
+
+
+class FailbackPolicy(StrEnum):
+    """When a group goes back to a node that it prefers and that is well again."""
+
+    AUTOMATIC = "automatic"
+    WINDOW = "window"
+    MANUAL = "manual"
+
+
+class Failback(Fact):
+    """`settle`, seconds: so long the preferred node must have been well. `window`: HH:MM-HH:MM, local time."""
+
+    policy: FailbackPolicy = FailbackPolicy.MANUAL
+    settle: float = Field(default=300.0, ge=0, le=86_400)
+    window: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] = "02:00-05:00"
 
 
 class Node(Fact):
-    """A server and its roles."""
+    """A server and its roles.
+
+    `address` is where the other nodes reach it; None on a server that stands alone. `labels` are what groups choose
+    by. `most_groups`: how many groups it may own at once; None: any number.
+    """
 
     name: CheckedNodeName
     roles: frozenset[Role]
+    hostname: str = ""
+    address: IPv4Address | IPv6Address | None = None
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    most_groups: int | None = Field(default=None, ge=0)
 
 
 class ServiceGroup(Fact):
@@ -63,13 +112,24 @@ class ServiceGroup(Fact):
 
     `addresses` empty means that services listen on every address of the node,
     which only a node that owns a single mail group can do.
+    `extra_volumes` are mounted below the first one, by name. Where it may run: `candidates` in order of preference,
+    and the nodes whose labels are all of `labels`, after them; neither: any node that may own groups.
+    `priority`: of groups that compete for a place, the higher goes first. `together`: groups to be on the same node;
+    `apart`: groups never to be on the same node. `start_after`: groups that must run before, wherever.
     """
 
     name: CheckedGroupName
     volume: VolumeSpec = VolumeSpec()
+    extra_volumes: Mapping[CheckedGroupName, VolumeSpec] = Field(default_factory=dict)
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
     services: tuple[EngineName, ...] = ()
     candidates: tuple[CheckedNodeName, ...] = ()
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    together: frozenset[CheckedGroupName] = frozenset()
+    apart: frozenset[CheckedGroupName] = frozenset()
+    start_after: frozenset[CheckedGroupName] = frozenset()
+    failback: Failback = Failback()
 
     @property
     def instances(self) -> tuple[InstanceId, ...]:
