@@ -88,6 +88,14 @@ class FenceRecord(Fact):
     detail: str = ""
 
 
+class FenceRequest(Fact):
+    """An operator wants the node of that session fenced now, `fence-requests/NODE`."""
+
+    node: CheckedNodeName
+    session_epoch: int = Field(ge=1)
+    by: str
+
+
 class Acknowledgement(Fact):
     """The operator says that the node of that session is off, `acknowledgements/NODE`."""
 

@@ -28,6 +28,7 @@ EVENTS = PREFIX + "events/"
 STATUS = PREFIX + "status/"
 OBSERVATIONS = PREFIX + "observations/"
 ACKNOWLEDGEMENTS = PREFIX + "acknowledgements/"
+FENCE_REQUESTS = PREFIX + "fence-requests/"
 
 
 def node(name: NodeName) -> str:
@@ -103,3 +104,8 @@ def observation(observer: NodeName) -> str:
 def acknowledgement(name: NodeName) -> str:
     """The operator's word that the node is off."""
     return ACKNOWLEDGEMENTS + name
+
+
+def fence_request(name: NodeName) -> str:
+    """An operator wants the node fenced."""
+    return FENCE_REQUESTS + name
