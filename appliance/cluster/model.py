@@ -136,6 +136,14 @@ class ServiceGroup(Fact):
         """Its engine instances in start order."""
         return tuple(InstanceId(engine, self.name) for engine in self.services)
 
+    def may_run_on(self, node: Node) -> bool:
+        """True when the node is among those that it may be placed on: named, labelled so, or else storing mail."""
+        if node.name in self.candidates:
+            return True
+        if self.labels:
+            return self.labels.items() <= node.labels.items()
+        return not self.candidates and Role.STORE in node.roles
+
     def held_exclusively_by(self, node: NodeName) -> bool:
         """True when no other node could ever serve it: its volume is the node's own folder."""
         return self.name == LOCAL_GROUP or (self.volume.driver is VolumeDriver.DIRECTORY and self.candidates == (node,))

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from enum import StrEnum
 
 from pydantic import Field
 
-from appliance.cluster.model import Fact
+from appliance.cluster.model import CheckedGroupName, Fact
 from appliance.cluster.names import NodeName
 from appliance.errors import PosthouseError
 
@@ -59,8 +60,53 @@ class InstanceReport(Fact):
         return self.state == "running" and all(probe.ok for probe in self.probes)
 
 
+class StandbyReport(Fact):
+    """A group that this node may own and does not: whether only mounting and starting is left, or why not."""
+
+    group: CheckedGroupName
+    ready: bool
+    problem: Notice | None = None
+
+
+class VolumeCondition(StrEnum):
+    """How a mounted volume is. Of what is read-only or hangs, nothing can be served."""
+
+    WELL = "well"
+    FULL = "full"
+    READ_ONLY = "read-only"
+    HANGING = "hanging"
+    UNKNOWN = "unknown"
+
+
+class VolumeReport(Fact):
+    """A volume of a group owned here; `name` is empty for the group's first one."""
+
+    group: CheckedGroupName
+    name: str = ""
+    condition: VolumeCondition
+    problem: Notice | None = None
+
+
+class WatchdogReport(Fact):
+    """What resets this node when its keeper falls silent: `kind` of device, and whether it is armed now."""
+
+    kind: str
+    armed: bool
+
+
+class ClockReport(Fact):
+    """What the time service says: `offset`, seconds that the clock is off by its own estimate; None: unknown."""
+
+    synchronised: bool | None = None
+    offset: float | None = None
+
+
 class NodeReport(Fact):
-    """One node. `reported_at` is Unix time, for people; nothing is decided by it."""
+    """One node. `reported_at` is Unix time, for people; nothing is decided by it.
+
+    `owned_groups` are those whose engines are to run here; `stopping_groups` are being given up. `boot_id` tells
+    one boot of the kernel from another (random(4)).
+    """
 
     node: NodeName
     release: str
@@ -69,6 +115,12 @@ class NodeReport(Fact):
     owned_groups: tuple[str, ...]
     instances: tuple[InstanceReport, ...]
     warnings: tuple[Notice, ...] = ()
+    stopping_groups: tuple[str, ...] = ()
+    standby: tuple[StandbyReport, ...] = ()
+    volumes: tuple[VolumeReport, ...] = ()
+    watchdog: WatchdogReport | None = None
+    clock: ClockReport | None = None
+    boot_id: str = ""
 
     @property
     def healthy(self) -> bool:
