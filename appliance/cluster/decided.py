@@ -12,6 +12,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from appliance.cluster.model import CheckedGroupName, CheckedNodeName, Fact
+from appliance.cluster.report import Notice
 from appliance.cluster.timing import FenceMode
 
 
@@ -120,6 +121,27 @@ class Leadership(Fact):
 
     node: CheckedNodeName
     sequence: int = Field(default=0, ge=0)
+
+
+class OperatorNeeded(Fact):
+    """Groups that stay down until the operator acknowledges that the node of that session is off."""
+
+    node: CheckedNodeName
+    session_epoch: int = Field(ge=1)
+    groups: tuple[CheckedGroupName, ...]
+
+
+class ControllerReport(Fact):
+    """What the leading controller has to say, `controller`; written when it changes.
+
+    `since` is when it began to lead, wall-clock time, for people. `waiting` is what only the operator can go on with.
+    """
+
+    node: CheckedNodeName
+    epoch: int = Field(ge=1)
+    since: datetime
+    waiting: tuple[OperatorNeeded, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class ClusterEvent(Fact):

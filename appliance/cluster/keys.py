@@ -16,6 +16,7 @@ WISHES = DESIRED + "wishes/"
 DRAINED = DESIRED + "drained/"
 FENCE_SPECS = DESIRED + "fences/"
 TIMING = DESIRED + "timing"
+WORK = DESIRED + "work/"
 #: Who owns what.
 SESSIONS = PREFIX + "sessions/"
 OWNERS = PREFIX + "owners/"
@@ -24,6 +25,8 @@ LEADER = PREFIX + "leader"
 PLACEMENTS = PREFIX + "placements/"
 FENCES = PREFIX + "fences/"
 EVENTS = PREFIX + "events/"
+CONTROLLER = PREFIX + "controller"
+RUNS = PREFIX + "runs/"
 #: What is, and what people say is.
 STATUS = PREFIX + "status/"
 OBSERVATIONS = PREFIX + "observations/"
@@ -109,3 +112,13 @@ def acknowledgement(name: NodeName) -> str:
 def fence_request(name: NodeName) -> str:
     """An operator wants the node fenced."""
     return FENCE_REQUESTS + name
+
+
+def work(name: GroupName, work_name: str) -> str:
+    """Scheduled work of the group."""
+    return f"{WORK}{name}/{work_name}"
+
+
+def run(name: GroupName, work_name: str, run_id: str) -> str:
+    """One run of scheduled work, ordered by the leader and carried out by the group's owner."""
+    return f"{RUNS}{name}/{work_name}/{run_id}"

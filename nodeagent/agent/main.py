@@ -12,6 +12,7 @@ from appliance.cluster.names import GroupName
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
+from appliance.service_manager import notify
 from appliance.settings.layers import EffectiveSettings
 from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import Agent
@@ -20,7 +21,6 @@ from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.tasks import tasks
 from nodeagent.identity import identity
-from nodeagent.resources.notify import notify
 from nodeagent.resources.units import Units
 
 log = logging.getLogger("posthouse.agent")

@@ -1,10 +1,7 @@
-"""CLOCK_BOOTTIME: runs on through suspend and never jumps (clock_gettime(2)). Wall-clock time decides nothing."""
+"""The keeper's clock."""
 
 from __future__ import annotations
 
-import time
+from appliance.clock import boottime
 
-
-def boottime() -> float:
-    """Seconds since boot, suspend included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+__all__ = ["boottime"]

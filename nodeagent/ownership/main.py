@@ -14,10 +14,10 @@ from appliance.cluster.timing import Timing
 from appliance.coordination import connect
 from appliance.coordination.store import Store
 from appliance.node_file import NodeFile
+from appliance.service_manager import notify
 from nodeagent.identity import identity
 from nodeagent.ownership.clock import boottime
 from nodeagent.ownership.keeper import Keeper
-from nodeagent.resources.notify import notify
 
 log = logging.getLogger("posthouse.keeper")
 
