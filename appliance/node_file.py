@@ -103,13 +103,15 @@ class StoreAccess(BaseModel):
 
 
 class NodeFile(BaseModel):
-    """What node.yaml says. `hostname` is the name that SMTP and IMAP clients see."""
+    """What node.yaml says. `hostname` is the name that SMTP and IMAP clients see; `address` is where the other nodes
+    reach this one, None on a server that stands alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: CheckedNodeName
     hostname: Annotated[str, AfterValidator(hostname)]
     roles: Annotated[frozenset[Role], Field(min_length=1)]
+    address: IPv4Address | IPv6Address | None = None
     store: StoreAccess = StoreAccess()
 
 
@@ -154,7 +156,7 @@ def read(path: Path | None = None) -> NodeFile:
 
 def dump(node: NodeFile) -> str:
     """The file's text, with fields in reading order."""
-    data: dict[str, Any] = node.model_dump(mode="json")
+    data: dict[str, Any] = node.model_dump(mode="json", exclude_none=True)
     data["roles"] = sorted(data["roles"])
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 

@@ -96,7 +96,8 @@ class Node(Fact):
     """A server and its roles.
 
     `address` is where the other nodes reach it; None on a server that stands alone. `labels` are what groups choose
-    by. `most_groups`: how many groups it may own at once; None: any number.
+    by. `most_groups`: how many groups it may own at once; None: any number. `number` is unique among all nodes that
+    ever were (slapd's server id); None on a server that stands alone. `voter`: its store member counts in a majority.
     """
 
     name: CheckedNodeName
@@ -105,6 +106,9 @@ class Node(Fact):
     address: IPv4Address | IPv6Address | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     most_groups: int | None = Field(default=None, ge=0)
+    number: int | None = Field(default=None, ge=1, le=4095)
+    machine_id: str = ""
+    voter: bool = False
 
 
 class ServiceGroup(Fact):

@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
-from appliance.cluster.names import EngineName, InstanceId, Seconds
+from appliance.cluster.names import EngineName, InstanceId, NodeName, Seconds
 from appliance.errors import PosthouseError
 
 
@@ -63,13 +63,15 @@ Rendered = Mapping[str, RenderedFile]
 @dataclass(frozen=True)
 class RenderContext:
     """Everything a configuration depends on. `settings` maps parameter name to effective value
-    (system <- node <- group); `hostname` is the node's fully qualified mail host name."""
+    (system <- node <- group); `hostname` is the node's fully qualified mail host name; `nodes` are all servers of
+    the cluster that the store knows, this one too."""
 
     instance: InstanceId
     group: ServiceGroup
     node: Node
     hostname: str
     settings: Mapping[str, Any]
+    nodes: Mapping[NodeName, Node] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:

@@ -129,7 +129,7 @@ class Agent:
     def _wanted(self) -> Iterable[tuple[InstanceId, ServiceGroup]]:
         """Instances of the groups that the keeper says this node owns, in start order."""
         for name in sorted(marked(), key=lambda name: (name != LOCAL_GROUP, name)):
-            group = self._desired.group(name)
+            group = self._group(name)
             for identity in group.instances if group else ():
                 if identity.engine in ENGINES:
                     yield identity, group  # type: ignore[misc]  # a group with instances is there
@@ -140,7 +140,7 @@ class Agent:
             managed = ManagedInstance(identity, ENGINES[identity.engine], self._units, self._wake.set)
             self._instances[identity] = managed
         settings = self.settings(group.name)
-        context = RenderContext(identity, group, self._node, self._identity.hostname, settings)
+        context = RenderContext(identity, group, self._node, self._identity.hostname, settings, self._desired.nodes)
         try:
             await managed.configure(context)
             generation = self._desired.restarts.get(identity)
@@ -163,7 +163,12 @@ class Agent:
 
     @property
     def _node(self) -> Node:
-        return self._desired.node or Node(name=self._identity.name, roles=self._identity.roles)
+        identity = self._identity
+        known = self._desired.nodes.get(identity.name)
+        return known or Node(name=identity.name, roles=identity.roles, address=identity.address)
+
+    def _group(self, name: GroupName) -> ServiceGroup | None:
+        return desired.local(self._node.roles) if name == LOCAL_GROUP else self._desired.groups.get(name)
 
     def settings(self, group: GroupName) -> EffectiveSettings:
         """What engines of `group` go by on this node."""
@@ -174,7 +179,7 @@ class Agent:
     def _notices(self) -> Iterable[Notice]:
         """What is wrong with the desired state itself."""
         for name in marked():
-            if self._desired.group(name) is None:
+            if self._group(name) is None:
                 yield Notice(key="group-unknown", facts={"group": name})
         for key in self._desired.unreadable:
             yield Notice(key="record-unreadable", facts={"key": key})

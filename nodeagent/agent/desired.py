@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.cluster import keys
-from appliance.cluster.model import Node, ServiceGroup
+from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName
 from appliance.coordination.store import Record
 from appliance.errors import PosthouseError
@@ -22,8 +22,11 @@ from nodeagent.ownership.memory import write_atomically
 _Name = TypeVar("_Name")
 _Value = TypeVar("_Value")
 
-#: What every node runs for itself, in start order.
-LOCAL = ServiceGroup(name=LOCAL_GROUP, services=(EngineName("etcd"), EngineName("slapd")))
+#: What nodes run for themselves, in start order, and the roles of which one asks for it.
+_LOCAL = (
+    (EngineName("etcd"), frozenset({Role.CONTROL, Role.WITNESS})),
+    (EngineName("slapd"), frozenset({Role.DIRECTORY, Role.STORE, Role.EDGE})),
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,12 @@ class Desired:
     restarts: Mapping[InstanceId, int] = field(default_factory=dict)
     stopped: frozenset[InstanceId] = frozenset()
     unreadable: tuple[str, ...] = ()
-    node: Node | None = None
+    nodes: Mapping[NodeName, Node] = field(default_factory=dict)
 
-    def group(self, name: GroupName) -> ServiceGroup | None:
-        return LOCAL if name == LOCAL_GROUP else self.groups.get(name)
+
+def local(roles: frozenset[Role]) -> ServiceGroup:
+    """What a node of these roles runs for itself."""
+    return ServiceGroup(name=LOCAL_GROUP, services=tuple(engine for engine, needed in _LOCAL if roles & needed))
 
 
 def read(records: Iterable[Record], node: NodeName, before: Desired | None = None) -> Desired:
@@ -47,7 +52,7 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
     A record that cannot be read stays what it was in `before`.
     """
     groups: dict[GroupName, ServiceGroup] = {}
-    this_node: Node | None = before.node if before else None
+    nodes: dict[NodeName, Node] = {}
     restarts: dict[InstanceId, int] = {}
     stopped: set[InstanceId] = set()
     settings: list[Record] = []
@@ -57,8 +62,9 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
             if record.key.startswith(keys.GROUPS):
                 group = ServiceGroup.model_validate_json(record.value)
                 groups[group.name] = group
-            elif record.key == keys.node(node):
-                this_node = Node.model_validate_json(record.value)
+            elif record.key.startswith(keys.NODES):
+                known = Node.model_validate_json(record.value)
+                nodes[known.name] = known
             elif record.key.startswith(keys.SETTINGS):
                 settings.append(record)
             elif record.key.startswith(f"{keys.RESTARTS}{node}/"):
@@ -69,8 +75,9 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
             unreadable.append(record.key)
             if before is not None:
                 groups.update(_as_before(record.key, keys.group, before.groups))
+                nodes.update(_as_before(record.key, keys.node, before.nodes))
                 restarts.update(_as_before(record.key, lambda instance: keys.restart(instance, node), before.restarts))
-    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), this_node)
+    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), nodes)
 
 
 def _as_before(key: str, key_of: Callable[[_Name], str], before: Mapping[_Name, _Value]) -> dict[_Name, _Value]:
@@ -94,6 +101,4 @@ def kept(file: Path) -> list[Record]:
 
 def belongs(key: str, node: NodeName) -> bool:
     """Whether the agent of `node` acts on this key; the rest of the store is other people's."""
-    return key.startswith(
-        (keys.GROUPS, keys.SETTINGS, keys.node(node), f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/")
-    )
+    return key.startswith((keys.GROUPS, keys.SETTINGS, keys.NODES, f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/"))

@@ -19,7 +19,7 @@ from nodeagent.ownership import memory
 from nodeagent.ownership.decide import Held
 from nodeagent.resources.units import Units
 
-NODE: NodeFile = parse("name: mail1\nhostname: mail1.example.com\nroles: [control]\n")
+NODE: NodeFile = parse("name: mail1\nhostname: mail1.example.com\nroles: [control, directory]\n")
 
 
 class SlowAgent(Agent):

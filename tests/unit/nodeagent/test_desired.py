@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from appliance.cluster import keys
-from appliance.cluster.model import ServiceGroup
+from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import EngineName, GroupName, InstanceId, NodeName
 from appliance.coordination.store import Record
 from nodeagent.agent import desired
@@ -79,3 +81,23 @@ def test_a_restart_counter_that_is_no_number_leaves_the_last_one_in_force() -> N
         after = desired.read([record(key, broken)], ME, before)
         assert after.restarts == {POSTFIX: 3}
         assert after.unreadable == (key,)
+
+
+def test_a_node_knows_all_nodes_and_an_unreadable_one_stays_what_it_was() -> None:
+    other = Node(name=NodeName("mail2"), roles=frozenset({Role.STORE}))
+    before = desired.read([record(keys.node(other.name), other.model_dump_json())], ME)
+    assert before.nodes == {other.name: other}
+    assert desired.read([record(keys.node(other.name), "garbage")], ME, before).nodes == {other.name: other}
+
+
+@pytest.mark.parametrize(
+    ("roles", "engines"),
+    [
+        pytest.param({Role.WITNESS}, ("etcd",), id="witness"),
+        pytest.param({Role.EDGE, Role.WEB}, ("slapd",), id="edge"),
+        pytest.param({Role.CONTROL, Role.DIRECTORY}, ("etcd", "slapd"), id="control-and-directory"),
+        pytest.param({Role.DATABASE}, (), id="database"),
+    ],
+)
+def test_a_node_runs_for_itself_what_its_roles_need(roles: set[Role], engines: tuple[str, ...]) -> None:
+    assert desired.local(frozenset(roles)).services == engines
