@@ -15,12 +15,15 @@ from appliance.i18n import lazy
 #: command -> module:attribute of its click command
 COMMANDS: Mapping[str, str] = {
     "alias": "appliance.cli.alias:alias",
+    "cluster": "appliance.cli.cluster:cluster",
     "dns": "appliance.cli.dns:dns",
     "domain": "appliance.cli.domain:domain",
+    "events": "appliance.cli.events:events",
+    "group": "appliance.cli.group:group",
     "init": "appliance.cli.init:init",
     "mailbox": "appliance.cli.mailbox:mailbox",
     "migrate": "appliance.cli.migrate:migrate",
-    "node": "appliance.cli.node:node",
+    "node": "appliance.cli.node_actions:node",
     "queue": "appliance.cli.queue:queue",
     "service": "appliance.cli.service:service",
     "settings": "appliance.cli.settings:settings",

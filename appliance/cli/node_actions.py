@@ -1,0 +1,154 @@
+"""`posthouse node list|drain|resume|fence|acknowledge|set-fence`: what an operator does with other nodes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from appliance.cli.cluster_status import NODE_COLUMNS
+from appliance.cli.node import node
+from appliance.cli.output import emit, json_option
+from appliance.cluster import keys
+from appliance.cluster.decided import FenceProgress, FenceRecord, FenceSpec
+from appliance.cluster.names import NodeName, Seconds, node_name
+from appliance.coordination import connect
+from appliance.coordination.store import Store
+from appliance.errors import BadInput, PosthouseError
+from appliance.i18n import lazy, translate
+from appliance.operations import nodes
+from appliance.operations.overview import read
+
+_DRAINED_WITHIN = Seconds(300.0)
+_FENCED_WITHIN = Seconds(60.0)
+_POLL = Seconds(0.2)
+
+
+@node.command("list", help=lazy("node-list-help"))
+@json_option
+def list_(as_json: bool) -> None:
+    with connect() as store:
+        seen = read(store)
+    emit(list(seen.nodes), as_json, NODE_COLUMNS)
+
+
+@node.command(help=lazy("node-drain-help"))
+@click.argument("name")
+@click.option("--wait/--no-wait", default=True, help=lazy("node-drain-wait-help"))
+def drain(name: str, wait: bool) -> None:
+    wanted = node_name(name)
+    with connect() as store:
+        nodes.drain(store, wanted)
+        left = _wait_empty(store, wanted) if wait else []
+    if left:
+        raise PosthouseError("node-not-empty", node=wanted, groups=", ".join(left))
+    click.echo(translate("node-drain-done" if wait else "node-drain-wished", node=wanted))
+
+
+def _wait_empty(store: Store, wanted: NodeName) -> list[str]:
+    """Groups that other nodes may own leave; return those that are still there at the end."""
+    until = time.monotonic() + _DRAINED_WITHIN
+    while True:
+        seen = read(store)
+        owned = [line.name for line in seen.groups if line.owner == wanted]
+        moving = [line.name for line in seen.groups if line.owner == wanted and line.placed not in (wanted, None)]
+        if not owned or (not moving and time.monotonic() > until - _DRAINED_WITHIN + 5) or time.monotonic() >= until:
+            return [str(each) for each in owned]
+        time.sleep(_POLL)
+
+
+@node.command(help=lazy("node-resume-help"))
+@click.argument("name")
+def resume(name: str) -> None:
+    wanted = node_name(name)
+    with connect() as store:
+        was = nodes.resume(store, wanted)
+    click.echo(translate("node-resumed" if was else "node-not-drained", node=wanted))
+
+
+@node.command(help=lazy("node-fence-help"))
+@click.argument("name")
+@click.option("--yes", is_flag=True, help=lazy("node-yes-help"))
+def fence(name: str, yes: bool) -> None:
+    wanted = node_name(name)
+    if not yes:
+        click.confirm(translate("node-fence-confirm", node=wanted), abort=True)
+    with connect() as store:
+        epoch = nodes.request_fence(store, wanted)
+        until = time.monotonic() + _FENCED_WITHIN
+        while time.monotonic() < until:
+            record = store.get(keys.fence(wanted))
+            found = FenceRecord.model_validate_json(record.value) if record else None
+            if found and found.session_epoch == epoch and found.progress is FenceProgress.VERIFIED:
+                click.echo(translate("node-fenced", node=wanted))
+                return
+            if record is None and store.get(keys.fence_request(wanted)) is None:
+                click.echo(translate("node-fenced", node=wanted))  # verified, and its groups are taken already
+                return
+            time.sleep(_POLL)
+        detail = found.detail if found and found.detail else "-"
+    raise PosthouseError("node-not-fenced", node=wanted, seconds=int(_FENCED_WITHIN), detail=detail)
+
+
+@node.command(help=lazy("node-acknowledge-help"))
+@click.argument("name")
+@click.option("--yes", is_flag=True, help=lazy("node-yes-help"))
+def acknowledge(name: str, yes: bool) -> None:
+    wanted = node_name(name)
+    if not yes:
+        click.confirm(translate("node-acknowledge-confirm", node=wanted), abort=True)
+    with connect() as store:
+        nodes.acknowledge(store, wanted)
+    click.echo(translate("node-acknowledged", node=wanted))
+
+
+@node.command("set-fence", help=lazy("node-set-fence-help"))
+@click.argument("name")
+@click.option("--agent", help=lazy("node-fence-agent-help"))
+@click.option("--parameter", "parameters", multiple=True, help=lazy("node-fence-parameter-help"))
+@click.option("--secrets-stdin", is_flag=True, help=lazy("node-fence-secrets-help"))
+@click.option("--timeout", type=float, default=20.0, help=lazy("node-fence-timeout-help"))
+@click.option("--delay", type=float, default=0.0, help=lazy("node-fence-delay-help"))
+@click.option("--none", "none", is_flag=True, help=lazy("node-fence-none-help"))
+def set_fence(name: str, agent: str | None, secrets_stdin: bool, none: bool, **given: Any) -> None:
+    wanted = node_name(name)
+    with connect() as store:
+        if none:
+            nodes.clear_fence(store, wanted)
+            click.echo(translate("node-fence-cleared", node=wanted))
+            return
+        if agent is None:
+            raise BadInput("agent", "node-fence-agent-missing")
+        sealed = _sealed(sys.stdin.read()) if secrets_stdin else {}
+        fields: dict[str, Any] = {
+            "node": wanted, "agent": agent, "parameters": _pairs(given["parameters"]), "sealed": sealed,
+            "timeout": given["timeout"], "delay": given["delay"],
+        }  # fmt: skip
+        try:
+            spec = FenceSpec.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise BadInput(str(first["loc"][0]), "node-fence-bad-field", detail=first["msg"]) from error
+        nodes.set_fence(store, spec)
+    click.echo(translate("node-fence-set", node=wanted, agent=agent))
+
+
+def _pairs(lines: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE each. A value may be a secret: it is never told again."""
+    found = {}
+    for number, line in enumerate(lines, 1):
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip() or any(not character.isprintable() for character in line):
+            raise BadInput("parameter", "node-fence-not-a-pair", number=number)
+        found[name.strip()] = value
+    return found
+
+
+def _sealed(text: str) -> dict[str, str]:
+    from appliance.pki import sealing  # noqa: PLC0415
+
+    given = tuple(line for line in text.splitlines() if line.strip())
+    return {name: sealing.seal(value) for name, value in _pairs(given).items()}
