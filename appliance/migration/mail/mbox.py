@@ -122,8 +122,12 @@ def convert(
 
 
 def _copy(source: Path, place: Path, owner: tuple[int, int]) -> None:
-    """Copy an mbox file where Dovecot may write to it; again while somebody else changes it. Raises OSError."""
-    (place / "mail").mkdir(parents=True, mode=0o700)
+    """Copy an mbox file where Dovecot may write to it; again while somebody else changes it. Raises OSError.
+
+    Nobody but root may enter until the end: the owner of a folder could put a link where its contents are given away.
+    """
+    place.mkdir(mode=0o700)
+    (place / "mail").mkdir(mode=0o700)
     target = place / "inbox"
     handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME | os.O_CLOEXEC)
     with os.fdopen(handle, "rb", buffering=0) as file:
@@ -143,5 +147,5 @@ def _copy(source: Path, place: Path, owner: tuple[int, int]) -> None:
             time.sleep(_WAIT)
         else:
             raise Unavailable("migrate-mbox-busy", path=str(source))
-    for path in (place, place / "mail", target):
-        os.chown(path, *owner)
+    for path in (target, place / "mail", place):
+        os.chown(path, *owner, follow_symlinks=False)

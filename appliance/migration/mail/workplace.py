@@ -102,12 +102,12 @@ class Workplace:
         return path
 
     def scratch(self, name: str) -> Path:
-        """An empty folder of the account that owns mail."""
+        """An empty folder that the account that owns mail may enter; what lies in it is root's to place."""
         path = self.folder / name
         if path.exists():
             shutil.rmtree(path)
-        path.mkdir(mode=0o700)
-        os.chown(path, *self.owner)
+        path.mkdir(mode=0o750)
+        os.chown(path, 0, self.owner[1])
         return path
 
     def discard(self, name: str) -> None:

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance import paths
+from appliance.cluster.names import GroupName
 from appliance.errors import BadInput
 from appliance.migration.mail import imap, lists, mbox, mirror, trees
+from appliance.migration.mail.dovecot import Dovecot
 from appliance.migration.mail.mirror import Login, Server, Tls
 from appliance.migration.mail.names import Folder
 from appliance.migration.mail.places import require_outside
@@ -168,6 +170,20 @@ def test_a_single_mbox_file_is_the_inbox_unless_a_folder_is_named(tmp_path: Path
     (tmp_path / "ann").write_bytes(b"From a\n")
     assert mbox.find(tmp_path / "ann").files[0].folder == ()
     assert mbox.find(tmp_path / "ann", ("Old", "2003")).files[0].folder == ("Old", "2003")
+
+
+def test_a_folder_that_stands_where_a_copy_goes_is_not_used(tmp_path: Path) -> None:
+    """Whoever can write there may have put a link, and what is copied is given away."""
+    (tmp_path / "ann").write_bytes(b"From a\n")
+    elsewhere, scratch = tmp_path / "elsewhere", tmp_path / "scratch"
+    elsewhere.mkdir()
+    scratch.mkdir()
+    (scratch / "0").symlink_to(elsewhere)
+    dovecot = Dovecot("ann@example.com", GroupName("mail"), Children(tmp_path / "child.json"))
+    owner = (os.getuid(), os.getgid())
+    parts, problems = mbox.convert(mbox.find(tmp_path / "ann").files, scratch, owner, dovecot)
+    assert (parts, [problem.key for problem in problems]) == ([], ["migrate-file-unreadable"])
+    assert list(elsewhere.iterdir()) == []
 
 
 # --- places -----------------------------------------------------------------------------------------------------
