@@ -149,6 +149,8 @@ _REFUSALS: Final[Mapping[int, type[DirectoryRefused]]] = {
     RESULT_INSUFFICIENT_ACCESS_RIGHTS: NotAllowed,
 }
 _CUT_OFF: Final = frozenset({RESULT_SIZE_LIMIT_EXCEEDED, RESULT_TIME_LIMIT_EXCEEDED})
+#: How the name of a peer ends whose uid slapd.conf does not name.
+_UNKNOWN: Final = ",cn=peercred,cn=external,cn=auth"
 _LATER: Final = frozenset({RESULT_BUSY, RESULT_UNAVAILABLE})
 
 
@@ -166,10 +168,12 @@ class DirectoryConnection:
         self._connect_deadline = connect_deadline
         self._answer_deadline = answer_deadline
         self._open: Any = None
+        self._unknown: bool | None = None
 
     def close(self) -> None:
         """Drop the connection; the next call opens another."""
         connection, self._open = self._open, None
+        self._unknown = None
         _unbind(connection)
 
     def __enter__(self) -> DirectoryConnection:
@@ -269,7 +273,7 @@ class DirectoryConnection:
             "search", retry=not resume, attributes=list(attributes), **arguments, **{k: v for k, v in more.items() if v}
         )
         if result["result"] not in _CUT_OFF:
-            _check(result)
+            self._check(result)
         entries = tuple(
             Entry(item["dn"], dict(item["raw_attributes"]))
             for item in response or ()
@@ -279,7 +283,24 @@ class DirectoryConnection:
 
     def _write(self, operation: str, *arguments: Any, **more: Any) -> None:
         result, _ = self._run(operation, *arguments, retry=False, **more)
+        self._check(result)
+
+    def _check(self, result: Mapping[str, Any]) -> None:
+        """Raise what the directory refused. To an account that it does not know it says of everything that it is not
+        there (slapd.access(5), disclose); that account is told so."""
+        if result["result"] == RESULT_NO_SUCH_OBJECT and self._is_unknown():
+            raise NotAllowed(result)
         _check(result)
+
+    def _is_unknown(self) -> bool:
+        """Whether the directory takes this account for nobody in particular (RFC 4532)."""
+        if self._unknown is None:
+            try:
+                self._unknown = str(self._open.extend.standard.who_am_i()).endswith(_UNKNOWN)
+            except (LDAPException, OSError) as error:
+                self.close()
+                raise _unavailable(error) from error
+        return self._unknown
 
     def _run(self, operation: str, *arguments: Any, retry: bool, **more: Any) -> tuple[Mapping[str, Any], Any]:
         """Run one operation. A connection found dead is opened anew once, if repeating is harmless."""

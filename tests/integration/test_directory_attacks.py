@@ -181,3 +181,32 @@ def seen_by(server: SlapdServer, uid: int, base: str, filter_: str, attribute: s
         text = answer.read()
     os.waitpid(child, 0)
     return int(text)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="other users are tried by becoming them")
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize(("uid", "told"), [(STRANGER, "NotAllowed"), (POSTFIX, "EntryMissing")])
+def test_an_account_without_rights_is_told_so_and_not_that_nothing_is_there(
+    server: SlapdServer, uid: int, told: str
+) -> None:
+    dn = "mail=nobody@example.com,associatedDomain=example.com,ou=domains,o=posthouse"
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        with server.connection() as connection, os.fdopen(writing, "w") as answer:
+            for attempt in (
+                lambda: connection.search(dn, "(objectClass=*)", Scope.BASE),
+                lambda: connection.delete(dn),
+            ):
+                try:
+                    attempt()
+                except PosthouseError as error:
+                    print(type(error).__name__, file=answer)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        assert answer.read().split() == [told, told]
+    os.waitpid(child, 0)

@@ -37,7 +37,8 @@ POSTFIX: Final = f"cn=postfix,{schema.SUFFIX}"
 #: Which accounts stand for which identity in slapd's access rules. An account that a node lacks is left out.
 IDENTITIES: Final = (
     (MANAGER, ("root", "posthouse")),
-    (DOVECOT, ("dovecot", "dovenull")),
+    # not dovenull: login processes meet strangers, and need nothing here
+    (DOVECOT, ("dovecot",)),
     (POSTFIX, ("postfix",)),
 )
 INDEXES: Final = (
