@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,6 +27,8 @@ from appliance.node_file import BadHostname, NodeFile
 
 _HEALTHY_WITHIN = Seconds(90.0)
 _POLL = Seconds(0.3)
+#: Bytes; more than a few lines is no answer file.
+_LARGEST_ANSWERS = 65536
 
 
 @click.command(help=lazy("init-help"))
@@ -48,6 +51,8 @@ def _init(hostname: str | None, name: str | None, answers: Path | None, *, yes: 
     if found:
         raise preflight.NotReady(found)
     if not yes and not initialised and not as_json:
+        if not sys.stdin.isatty():
+            raise BadInput("yes", "init-needs-yes")
         click.confirm(translate("init-confirm", hostname=identity.hostname), abort=True, default=True)
     began = time.time()
     changed = False
@@ -66,9 +71,13 @@ def read_answers(file: Path | None) -> steps.Answers:
     """Read an answer file; raise BadInput naming the field."""
     if file is None:
         return steps.Answers()
+    with file.open("rb") as opened:
+        text = opened.read(_LARGEST_ANSWERS + 1)
+    if len(text) > _LARGEST_ANSWERS:
+        raise BadInput("answers", "init-answers-not-yaml", detail=f"> {_LARGEST_ANSWERS // 1024} KiB")
     try:
-        return steps.Answers.model_validate(yaml.safe_load(file.read_text()) or {})
-    except yaml.YAMLError as error:
+        return steps.Answers.model_validate(yaml.safe_load(text) or {})
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
         raise BadInput("answers", "init-answers-not-yaml", detail=" ".join(str(error).split())) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -4,6 +4,7 @@ init-name-help = Short name of this node. Default: the first label of the host n
 init-answers-help = YAML file with answers (hostname, name) for unattended use.
 init-yes-help = Do not ask for confirmation.
 init-confirm = Make this server the mail server { $hostname }?
+init-needs-yes = posthouse init asks before it begins, and here nobody can answer: confirm with --yes.
 init-done = Mail works on { $hostname }. Next: posthouse domain create DOMAIN
 init-step-accounts = accounts with fixed ids
 init-step-default-units = Debian's default mail services masked

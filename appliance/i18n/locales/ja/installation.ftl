@@ -4,6 +4,7 @@ init-name-help = このノードの短い名前。既定はホスト名の最初
 init-answers-help = 無人実行用の回答を書いた YAML ファイル（hostname、name）。
 init-yes-help = 確認を求めません。
 init-confirm = このサーバーをメールサーバー { $hostname } にしますか？
+init-needs-yes = posthouse init は開始前に確認を求めますが、ここでは応答できません。--yes で確認してください。
 init-done = { $hostname } でメールが動いています。次は: posthouse domain create ドメイン
 init-step-accounts = 固定 ID のアカウント
 init-step-default-units = Debian 既定のメールサービスを無効化

@@ -4,6 +4,7 @@ init-name-help = 本节点的短名称。默认取主机名的第一段。
 init-answers-help = 用于无人值守安装的 YAML 应答文件（hostname、name）。
 init-yes-help = 不询问确认。
 init-confirm = 把本服务器设为邮件服务器 { $hostname } 吗？
+init-needs-yes = posthouse init 在开始前会询问，而此处无人可以回答：请用 --yes 确认。
 init-done = { $hostname } 的邮件服务已就绪。下一步：posthouse domain create 域名
 init-step-accounts = 固定编号的系统账户
 init-step-default-units = 屏蔽 Debian 默认的邮件服务

@@ -4,6 +4,7 @@ init-name-help = 本節點的短名稱。預設取主機名稱的第一段。
 init-answers-help = 用於無人值守安裝的 YAML 應答檔（hostname、name）。
 init-yes-help = 不詢問確認。
 init-confirm = 把本伺服器設為郵件伺服器 { $hostname } 嗎？
+init-needs-yes = posthouse init 在開始前會詢問，而此處無人可以回答：請用 --yes 確認。
 init-done = { $hostname } 的郵件服務已就緒。下一步：posthouse domain create 網域
 init-step-accounts = 固定編號的系統帳戶
 init-step-default-units = 遮蔽 Debian 預設的郵件服務
