@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import network, rootfs
+from tests.lab.disk import SharedDisk
 from tests.lab.host import BUILD, LabError, Process, require_root
+from tests.lab.links import Links
 from tests.lab.node import Node
 
 REGISTRY = Path("/run/posthouse-lab")
@@ -33,6 +35,8 @@ class Lab:
         self.folder = folder
         self.lowers = tuple(lowers)
         self.nodes: dict[str, Node] = {}
+        self.disks: dict[str, SharedDisk] = {}
+        self.links = Links(self.namespace)
 
     # -- making and ending ------------------------------------------------------------------------------------
 
@@ -80,7 +84,9 @@ class Lab:
             raise LabError(f"no lab named {name} runs; running: {', '.join(names()) or 'none'}") from None
         lab = cls(name, Process(*facts["owner"]), Path(facts["folder"]), [Path(each) for each in facts["lowers"]])
         for node_name, number in facts["nodes"].items():
-            lab.nodes[node_name] = Node(lab, node_name, number)
+            lab.nodes[node_name] = Node(lab, node_name, number, facts.get("options", {}).get(node_name, ()))
+        for disk_name, (image, loops) in facts.get("disks", {}).items():
+            lab.disks[disk_name] = SharedDisk(disk_name, Path(image), loops)
         return lab
 
     def save(self) -> None:
@@ -90,6 +96,8 @@ class Lab:
             "folder": str(self.folder),
             "lowers": [str(each) for each in self.lowers],
             "nodes": {node.name: node.number for node in self.nodes.values()},
+            "options": {node.name: node.options for node in self.nodes.values()},
+            "disks": {disk.name: [str(disk.image), disk.loops] for disk in self.disks.values()},
         }
         target = REGISTRY / self.name / "lab.json"
         draft = target.with_suffix(".new")
@@ -105,6 +113,8 @@ class Lab:
         """End every node and remove everything."""
         for node in self.nodes.values():
             node.remove()
+        for disk in self.disks.values():
+            disk.remove()
         network.remove(self.namespace)
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(REGISTRY / self.name, ignore_errors=True)
@@ -132,9 +142,26 @@ class Lab:
         self._tell_hosts()
         return node
 
+    def disk(self, name: str, *, megabytes: int = 512) -> SharedDisk:
+        """Add a disk that the lab's nodes can share; `SharedDisk.attach` gives it to a node before that boots."""
+        disk = SharedDisk(name, self.folder / "disks" / f"{name}.img")
+        self.disks[name] = disk
+        self.save()
+        disk.make(megabytes)
+        return disk
+
+    def remove_disk(self, disk: SharedDisk) -> None:
+        """Free a disk whose nodes have ended."""
+        disk.remove()
+        disk.image.unlink(missing_ok=True)
+        del self.disks[disk.name]
+        self.save()
+
     def remove_node(self, node: Node) -> None:
         """End a node and remove it with its disk."""
         node.remove()
+        for disk in self.disks.values():
+            disk.detach(node.name)
         shutil.rmtree(node.folder, ignore_errors=True)
         del self.nodes[node.name]
         self.save()

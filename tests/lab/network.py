@@ -35,6 +35,11 @@ def node_address6(number: int) -> str:
     return f"fd57::{number:x}"
 
 
+def port_name(number: int) -> str:
+    """The lab's end of a node's cable."""
+    return f"port{number}"
+
+
 def _add_addresses(namespace: str, device: str, address: str, address6: str) -> None:
     command("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", device)
     if Path("/proc/sys/net/ipv6").is_dir():
@@ -56,8 +61,9 @@ def create_bridge(namespace: str) -> None:
 def attach(lab: str, namespace: str, number: int) -> None:
     """Make a node's namespace, with eth0 joined to the lab's bridge as port NUMBER."""
     command("ip", "netns", "add", namespace)
-    command("ip", "-n", lab, "link", "add", f"port{number}", "type", "veth", "peer", "name", "eth0", "netns", namespace)
-    command("ip", "-n", lab, "link", "set", f"port{number}", "master", BRIDGE, "up")
+    port = port_name(number)
+    command("ip", "-n", lab, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+    command("ip", "-n", lab, "link", "set", port, "master", BRIDGE, "up")
     command("ip", "-n", namespace, "link", "set", "lo", "up")
     command("ip", "-n", namespace, "link", "set", "eth0", "up")
     _add_addresses(namespace, "eth0", node_address(number), node_address6(number))
@@ -65,7 +71,13 @@ def attach(lab: str, namespace: str, number: int) -> None:
 
 def set_cable(lab: str, number: int, *, plugged: bool) -> None:
     """Plug or pull the cable of a node: its port on the bridge goes up or down."""
-    command("ip", "-n", lab, "link", "set", f"port{number}", "up" if plugged else "down")
+    command("ip", "-n", lab, "link", "set", port_name(number), "up" if plugged else "down")
+
+
+def forget_addresses(namespace: str, number: int) -> None:
+    """Leave a node only the addresses that its cable was given: a server that starts has no others."""
+    command("ip", "-n", namespace, "address", "flush", "dev", "eth0", "scope", "global")
+    _add_addresses(namespace, "eth0", node_address(number), node_address6(number))
 
 
 def detach(lab: str, number: int) -> None:
@@ -75,7 +87,7 @@ def detach(lab: str, number: int) -> None:
     """
     if namespace_path(lab).exists():
         with suppress(CommandFailed):
-            command("ip", "-n", lab, "link", "delete", f"port{number}")
+            command("ip", "-n", lab, "link", "delete", port_name(number))
 
 
 def remove(namespace: str) -> None:

@@ -145,6 +145,9 @@ class Node:
         """Start the container and return at once."""
         if self.running:
             raise LabError(f"{self.name} runs already")
+        self.lab.save()  # its options, for those who attach to the lab
+        network.forget_addresses(self.machine, self.number)
+        self.plug()
         script = [str(Path(__file__).with_name("boot-node")), self.machine, ":".join(map(str, self.lab.lowers))]
         nspawn = [
             f"--network-namespace-path={network.namespace_path(self.machine)}",
@@ -210,11 +213,17 @@ class Node:
         )
 
     def kill(self) -> None:
-        """End the container at once, as if all its processes died in one instant. Its disk keeps what was written.
+        """End the container at once: its cable first, then shared disks, then all its processes in one instant.
 
-        Not a power cut: the kernel lives on, so its page cache reaches the disk.
+        Nobody hears of it any more, and its shared disks get nothing more, as in a power cut. Its own disk is no such
+        thing: the kernel lives on, so what was written there is kept.
         """
+        with suppress(CommandFailed):
+            self.unplug()
         init, supervisor = self.init, self.supervisor
+        for disk in self.lab.disks.values():
+            if init and self.name in disk.loops:
+                disk.cut(self)
         for process in (init, supervisor if init is None else None):
             if process:
                 process.signal(signal.SIGKILL)
@@ -235,6 +244,10 @@ class Node:
         if self._child:
             self._child.wait()
             self._child = None
+        with suppress(CommandFailed):
+            self.unplug()
+        for disk in self.lab.disks.values():
+            disk.wait_gone(self)
         cgroups.remove(self.machine)
         self._supervisor = None
 
