@@ -1,0 +1,29 @@
+# Volumes and virtual addresses of groups.
+
+volume-device-missing = The device { $device } does not exist on this node; is the storage connected?
+volume-device-unreadable = The device { $device } cannot be read: { $detail }
+volume-no-block-device = { $device } is not a block device.
+volume-wrong-filesystem = { $device } holds no { $filesystem } file system.
+volume-without-mmp = The ext4 file system on { $device } has no multi-mount protection, so two servers could destroy it. While nobody has it mounted, run: tune2fs -O mmp { $device }
+volume-in-use = { $device } is in use by the server { $node }, or was when that server was cut off. It is not mounted here until that server is proven to be off.
+volume-mmp-not-cleared = The multi-mount protection of { $device } could not be cleared: { $detail }
+volume-mounted-elsewhere = The file system on { $device } is still mounted on this node by: { $holders }
+volume-other-mounted = Something else is mounted at { $path } ({ $source }); unmount it.
+volume-mount-failed = { $device } cannot be mounted at { $path }: { $detail }
+volume-damaged = The file system on { $device } is damaged and cannot be mended without decisions. With the group stopped everywhere, run { $program } by hand. { $detail }
+volume-busy = { $path } cannot be unmounted, it is used by: { $holders }
+volume-unmount-failed = { $path } cannot be unmounted: { $detail }
+volume-folder = The folder { $path } cannot be used: { $detail }
+volume-driver-unknown = This release has no volume driver "{ $driver }".
+volume-key-lost = The device { $device } no longer knows the reservation key { $storage_key } of this node: another server has shut it out.
+volume-newer-owner = The device { $device } is reserved by a newer owner (key { $storage_key }, epoch { $epoch }). This node keeps away from it.
+volume-foreign-key = The device { $device } carries the reservation key { $storage_key }, which is not of this cluster: somebody else uses it. If not, remove it with sg_persist.
+volume-foreign-reservation = The device { $device } is reserved in another way ({ $kind }, key { $storage_key }): somebody else uses it. If not, release it with sg_persist.
+volume-no-reservations = The device { $device } takes no reservation of the kind "write exclusive, registrants only"; set reservation to false for this volume.
+volume-not-reserved = The device { $device } could not be reserved: another server registers again and again.
+volume-reservation-failed = The device { $device } refused a command on its reservation: { $detail }
+address-without-interface = No network of this node contains { $address }; an interface needs an address in the same network.
+address-not-added = { $address } could not be added to { $interface }: { $detail }
+address-not-removed = { $address } could not be removed from { $interface }: { $detail }
+address-not-announced = { $addresses } could not be announced to the network: { $detail }
+address-taken = { $address } belongs to another machine already ({ $mac }); it is not added.

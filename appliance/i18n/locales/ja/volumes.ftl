@@ -1,0 +1,29 @@
+# グループのボリュームと仮想アドレス
+
+volume-device-missing = このノードにデバイス { $device } がありません。ストレージは接続されていますか。
+volume-device-unreadable = デバイス { $device } を読み込めません: { $detail }
+volume-no-block-device = { $device } はブロックデバイスではありません。
+volume-wrong-filesystem = { $device } に { $filesystem } ファイルシステムがありません。
+volume-without-mmp = { $device } の ext4 ファイルシステムは多重マウント保護が無効で、2 台のサーバーが壊すおそれがあります。どのサーバーもマウントしていないときに次を実行してください: tune2fs -O mmp { $device }
+volume-in-use = { $device } はサーバー { $node } が使用中か、そのサーバーが切り離された時点で使用中でした。停止が確認されるまで、このノードではマウントしません。
+volume-mmp-not-cleared = { $device } の多重マウント保護を解除できませんでした: { $detail }
+volume-mounted-elsewhere = { $device } のファイルシステムは、このノードで次のプロセスがまだマウントしています: { $holders }
+volume-other-mounted = { $path } には別のもの（{ $source }）がマウントされています。アンマウントしてください。
+volume-mount-failed = { $device } を { $path } にマウントできません: { $detail }
+volume-damaged = { $device } のファイルシステムは破損しており、自動では修復できません。すべてのサーバーでグループを停止し、{ $program } を手動で実行してください。{ $detail }
+volume-busy = { $path } をアンマウントできません。使用中のプロセス: { $holders }
+volume-unmount-failed = { $path } をアンマウントできません: { $detail }
+volume-folder = フォルダー { $path } を使用できません: { $detail }
+volume-driver-unknown = このリリースにはボリュームドライバー「{ $driver }」がありません。
+volume-key-lost = デバイス { $device } はこのノードの予約キー { $storage_key } を認識していません。別のサーバーがこのノードを締め出しました。
+volume-newer-owner = デバイス { $device } は、より新しい所有者（キー { $storage_key }、エポック { $epoch }）が予約しています。このノードは使用しません。
+volume-foreign-key = デバイス { $device } に、このクラスターのものではない予約キー { $storage_key } があります。ほかのシステムが使用しています。そうでない場合は sg_persist で削除してください。
+volume-foreign-reservation = デバイス { $device } は別の方式（{ $kind }、キー { $storage_key }）で予約されています。ほかのシステムが使用しています。そうでない場合は sg_persist で解放してください。
+volume-no-reservations = デバイス { $device } は「登録者のみ書き込み可」の予約に対応していません。このボリュームの reservation を false にしてください。
+volume-not-reserved = デバイス { $device } を予約できませんでした。別のサーバーが登録を繰り返しています。
+volume-reservation-failed = デバイス { $device } が予約のコマンドを拒否しました: { $detail }
+address-without-interface = このノードには { $address } を含むネットワークがありません。同じネットワークのアドレスを持つインターフェースが必要です。
+address-not-added = { $address } を { $interface } に追加できませんでした: { $detail }
+address-not-removed = { $address } を { $interface } から削除できませんでした: { $detail }
+address-not-announced = { $addresses } をネットワークに通知できませんでした: { $detail }
+address-taken = { $address } は既に別のマシン（{ $mac }）が使用しているため、追加しませんでした。

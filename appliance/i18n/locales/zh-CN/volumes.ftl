@@ -1,0 +1,29 @@
+# 服务组的卷与虚拟地址
+
+volume-device-missing = 本节点上没有设备 { $device }；存储是否已连接？
+volume-device-unreadable = 无法读取设备 { $device }：{ $detail }
+volume-no-block-device = { $device } 不是块设备。
+volume-wrong-filesystem = { $device } 上没有 { $filesystem } 文件系统。
+volume-without-mmp = { $device } 上的 ext4 文件系统没有启用多重挂载保护，两台服务器可能会将其毁坏。请在没有任何服务器挂载它时运行：tune2fs -O mmp { $device }
+volume-in-use = { $device } 正由服务器 { $node } 使用，或在该服务器被切断时仍在使用。在证实该服务器已关闭之前，不会在本节点挂载。
+volume-mmp-not-cleared = 无法清除 { $device } 的多重挂载保护：{ $detail }
+volume-mounted-elsewhere = { $device } 上的文件系统在本节点仍被以下进程挂载：{ $holders }
+volume-other-mounted = { $path } 上已挂载了其他内容（{ $source }）；请将其卸载。
+volume-mount-failed = 无法将 { $device } 挂载到 { $path }：{ $detail }
+volume-damaged = { $device } 上的文件系统已损坏，无法自动修复。请在所有服务器上停止该服务组后，手动运行 { $program }。{ $detail }
+volume-busy = 无法卸载 { $path }，它正被以下进程使用：{ $holders }
+volume-unmount-failed = 无法卸载 { $path }：{ $detail }
+volume-folder = 无法使用文件夹 { $path }：{ $detail }
+volume-driver-unknown = 本版本没有名为 “{ $driver }” 的卷驱动。
+volume-key-lost = 设备 { $device } 已不再承认本节点的预留密钥 { $storage_key }：另一台服务器已将本节点排除。
+volume-newer-owner = 设备 { $device } 已由更新的所有者预留（密钥 { $storage_key }，纪元 { $epoch }）。本节点不会使用它。
+volume-foreign-key = 设备 { $device } 上有不属于本集群的预留密钥 { $storage_key }：有其他系统在使用它。若并非如此，请用 sg_persist 将其移除。
+volume-foreign-reservation = 设备 { $device } 以其他方式被预留（{ $kind }，密钥 { $storage_key }）：有其他系统在使用它。若并非如此，请用 sg_persist 释放。
+volume-no-reservations = 设备 { $device } 不支持“仅注册者可写”类型的预留；请将该卷的 reservation 设为 false。
+volume-not-reserved = 无法预留设备 { $device }：另一台服务器在不断重新注册。
+volume-reservation-failed = 设备 { $device } 拒绝了一条预留命令：{ $detail }
+address-without-interface = 本节点的任何网络都不包含 { $address }；某个网络接口需要有同一网络中的地址。
+address-not-added = 无法将 { $address } 添加到 { $interface }：{ $detail }
+address-not-removed = 无法从 { $interface } 移除 { $address }：{ $detail }
+address-not-announced = 无法向网络通告 { $addresses }：{ $detail }
+address-taken = { $address } 已属于另一台机器（{ $mac }），因此没有添加。

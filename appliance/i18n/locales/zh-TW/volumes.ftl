@@ -1,0 +1,29 @@
+# 服務群組的磁碟區與虛擬位址
+
+volume-device-missing = 本節點上沒有裝置 { $device }；儲存設備是否已連接？
+volume-device-unreadable = 無法讀取裝置 { $device }：{ $detail }
+volume-no-block-device = { $device } 不是區塊裝置。
+volume-wrong-filesystem = { $device } 上沒有 { $filesystem } 檔案系統。
+volume-without-mmp = { $device } 上的 ext4 檔案系統沒有啟用多重掛載保護，兩台伺服器可能會將其毀壞。請在沒有任何伺服器掛載它時執行：tune2fs -O mmp { $device }
+volume-in-use = { $device } 正由伺服器 { $node } 使用，或在該伺服器被切斷時仍在使用。在證實該伺服器已關閉之前，不會在本節點掛載。
+volume-mmp-not-cleared = 無法清除 { $device } 的多重掛載保護：{ $detail }
+volume-mounted-elsewhere = { $device } 上的檔案系統在本節點仍被下列處理程序掛載：{ $holders }
+volume-other-mounted = { $path } 上已掛載了其他內容（{ $source }）；請將其卸載。
+volume-mount-failed = 無法將 { $device } 掛載到 { $path }：{ $detail }
+volume-damaged = { $device } 上的檔案系統已損壞，無法自動修復。請在所有伺服器上停止該服務群組後，手動執行 { $program }。{ $detail }
+volume-busy = 無法卸載 { $path }，它正被下列處理程序使用：{ $holders }
+volume-unmount-failed = 無法卸載 { $path }：{ $detail }
+volume-folder = 無法使用資料夾 { $path }：{ $detail }
+volume-driver-unknown = 本版本沒有名為「{ $driver }」的磁碟區驅動程式。
+volume-key-lost = 裝置 { $device } 已不再承認本節點的保留金鑰 { $storage_key }：另一台伺服器已將本節點排除。
+volume-newer-owner = 裝置 { $device } 已由較新的擁有者保留（金鑰 { $storage_key }，紀元 { $epoch }）。本節點不會使用它。
+volume-foreign-key = 裝置 { $device } 上有不屬於本叢集的保留金鑰 { $storage_key }：有其他系統在使用它。若並非如此，請以 sg_persist 將其移除。
+volume-foreign-reservation = 裝置 { $device } 以其他方式被保留（{ $kind }，金鑰 { $storage_key }）：有其他系統在使用它。若並非如此，請以 sg_persist 釋放。
+volume-no-reservations = 裝置 { $device } 不支援「僅註冊者可寫入」類型的保留；請將該磁碟區的 reservation 設為 false。
+volume-not-reserved = 無法保留裝置 { $device }：另一台伺服器不斷重新註冊。
+volume-reservation-failed = 裝置 { $device } 拒絕了一道保留命令：{ $detail }
+address-without-interface = 本節點的任何網路都不包含 { $address }；某個網路介面需要有同一網路中的位址。
+address-not-added = 無法將 { $address } 加入 { $interface }：{ $detail }
+address-not-removed = 無法從 { $interface } 移除 { $address }：{ $detail }
+address-not-announced = 無法向網路通告 { $addresses }：{ $detail }
+address-taken = { $address } 已屬於另一台機器（{ $mac }），因此沒有加入。

@@ -1,0 +1,134 @@
+"""What is mounted where (proc(5), mountinfo), mounting by mount(8), and unmounting that is never lazy."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+_AGAIN = 0.02
+#: umount2(2)
+_FORCE = 1
+_NOFOLLOW = 8
+_OCTAL = re.compile(r"\\([0-7]{3})")
+#: id, parent, device, root, target, options, [optional…], "-", type, source, super options
+_LEAST_FIELDS = 6
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of mountinfo. `device` is MAJOR:MINOR; `options` are those of the mount and of its file system."""
+
+    device: str
+    target: Path
+    kind: str
+    source: str
+    options: frozenset[str]
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the mount or its file system takes no writes."""
+        return "ro" in self.options
+
+
+def parse(text: str) -> tuple[Mount, ...]:
+    """Read mountinfo, in its order; lines of an unknown form are left out."""
+    found = []
+    for line in text.splitlines():
+        left, dash, right = line.partition(" - ")
+        fields, rest = left.split(" "), right.split(" ")
+        if dash and len(fields) >= _LEAST_FIELDS and len(rest) >= 3:  # noqa: PLR2004 - type, source, options
+            options = frozenset(fields[5].split(",")) | frozenset(rest[2].split(","))
+            found.append(Mount(fields[2], Path(_plain(fields[4])), rest[0], _plain(rest[1]), options))
+    return tuple(found)
+
+
+def _plain(text: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def read() -> tuple[Mount, ...]:
+    """Every mount of this process's mount namespace."""
+    return parse(MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
+
+
+def mounted_at(target: Path) -> Mount | None:
+    """The uppermost mount at exactly this path."""
+    return next((each for each in reversed(read()) if each.target == target), None)
+
+
+def mounted_below(folder: Path) -> tuple[Path, ...]:
+    """Every mount point below the folder, in the order in which they can be unmounted."""
+    return tuple(each.target for each in reversed(read()) if folder in each.target.parents)
+
+
+def unmount(target: Path, *, force: bool, patience: float) -> bool:
+    """Unmount the uppermost mount at the path; return whether that went well within `patience` seconds.
+
+    False: it is still busy. True also when nothing was mounted. Raises OSError for anything else.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    flags = _NOFOLLOW | (_FORCE if force else 0)
+    until = time.monotonic() + patience
+    while libc.umount2(os.fsencode(target), flags):
+        error = ctypes.get_errno()
+        if error in {errno.EINVAL, errno.ENOENT}:
+            return True
+        if error not in {errno.EBUSY, errno.EAGAIN}:
+            raise OSError(error, os.strerror(error), str(target))
+        if time.monotonic() >= until:
+            return False
+        time.sleep(_AGAIN)
+    return True
+
+
+def holders(target: Path, device: str | None) -> tuple[str, ...]:
+    """Who keeps a volume busy, as `NAME (PID)`: by open files, or by a mount of `device` in a namespace of their own.
+
+    Reads /proc only, so a file system that hangs does not hang this. As root without CAP_SYS_PTRACE it sees less.
+    """
+    return tuple(
+        f"{_name(process)} ({process.name})"
+        for process in sorted(Path("/proc").glob("[1-9]*"), key=lambda each: int(each.name))
+        if _uses(process, target) or (device is not None and _mounts(process, device))
+    )
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def _links(process: Path) -> Iterable[Path]:
+    yield from (process / "cwd", process / "root", process / "exe")
+    try:
+        yield from (process / "fd").iterdir()
+    except OSError:
+        return
+
+
+def _uses(process: Path, target: Path) -> bool:
+    for link in _links(process):
+        try:
+            path = Path(os.readlink(link))  # noqa: PTH115 - a link into nowhere is fine
+        except OSError:
+            continue
+        if path == target or target in path.parents:
+            return True
+    return False
+
+
+def _mounts(process: Path, device: str) -> bool:
+    try:
+        text = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return False
+    return any(line.split(" ", 3)[2:3] == [device] for line in text.splitlines())
