@@ -28,7 +28,7 @@ from appliance.directory import bulk, purge
 from appliance.directory.addresses import any_address, displayed
 from appliance.directory.model import KEEP, Mailbox, MailboxChange, Status
 from appliance.directory.service import DirectoryService
-from appliance.errors import AlreadyExists, BadInput
+from appliance.errors import BadInput
 from appliance.i18n import lazy, translate
 from appliance.settings.units import parse_size
 
@@ -274,7 +274,7 @@ def import_(file: Path, as_json: bool) -> None:
     data = {"created": made, "refused": refused}
     emit(data, as_json, lambda: _import_page(made, refused))
     if refused:
-        raise click.exceptions.Exit(AlreadyExists.exit_code if made else BadInput.exit_code)
+        raise click.exceptions.Exit(BadInput.exit_code)
 
 
 def _rows(file: Path) -> Iterator[bulk.Row]:

@@ -71,7 +71,9 @@ def told(error: PosthouseError) -> PosthouseError:
 def main() -> None:
     """Entry point: an expected error is one clear line on standard error and its own exit code."""
     try:
-        posthouse.main(standalone_mode=False)
+        # what a command raises as click's Exit comes back as a number
+        ended = posthouse.main(standalone_mode=False)
+        sys.exit(ended if isinstance(ended, int) else 0)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -106,5 +106,6 @@ def _change(kind: Change, ids: list[str], done: str, as_json: bool) -> None:
 def _page(found: Queued, text: str) -> list[str]:
     facts: list[tuple[str, object]] = [(translate(column.title), column.value(found)) for column in _COLUMNS[:-1]]
     waiting = [(each.address, each.delay_reason or "-") for each in found.recipients]
-    shown = [printable(line) for line in text.replace("\r", "").split("\n")]
+    # tabs: headers are folded with them
+    shown = [printable(line.expandtabs()) for line in text.replace("\r", "").split("\n")]
     return [*details(facts), "", translate("queue-column-recipients"), *details(waiting, indent=2), "", *shown]

@@ -158,6 +158,7 @@ def test_many_mailboxes_come_from_a_file(node: Node, ca_file: Path, cli: Cli) ->
     node.run("tee", "/root/bulk.csv", input="\n".join(lines) + "\n")
     said = node.run("posthouse", "mailbox", "import", "/root/bulk.csv", "--json", check=False)
     outcome = json.loads(said.stdout)
+    assert said.returncode == 2
     assert outcome["created"] == 5
     assert [row["line"] for row in outcome["refused"]] == [7, 8, 9]
     assert GOOD not in said.stdout + said.stderr
