@@ -36,6 +36,13 @@ class ProbeFailed(PosthouseError):
         super().__init__("probe-failed", probe=probe, detail=detail)
 
 
+class Overloaded(PosthouseError):
+    """The engine lives, but every process of `service` is busy: it has reached its limit, which `setting` sets."""
+
+    def __init__(self, service: str, limit: int, setting: str) -> None:
+        super().__init__("probe-overloaded", service=service, limit=limit, setting=setting)
+
+
 class Change(IntEnum):
     """What putting a new generation in force asks of the unit. Ordered: the larger includes the smaller."""
 
@@ -99,12 +106,17 @@ class Directory:
 
 @dataclass(frozen=True)
 class Probe:
-    """A health probe: `run` speaks the protocol and raises ProbeFailed; it is cancelled after `deadline`."""
+    """A health probe: `run` speaks the protocol and raises ProbeFailed; it is cancelled after `deadline`.
+
+    `overload` is asked after a failure whether all processes that would have answered are busy. Then the engine does
+    not hang, and a restart would only throw out those whom it serves.
+    """
 
     name: str
     run: Callable[[], Awaitable[None]]
     deadline: Seconds = Seconds(5.0)
     every: Seconds = Seconds(10.0)
+    overload: Callable[[], Awaitable[Overloaded | None]] | None = None
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ class ManagedInstance:
         await self._follow_probes(context, unit, wanted)
         excused = self._is_excused(needs)
         failed = self._prober.failed_in_a_row if self._prober else 0
-        self._seen = Seen(wanted, unit, self._pending, restart_asked, failed, self._backoff, excused)
+        overloaded = self._prober is not None and self._prober.overloaded
+        self._seen = Seen(wanted, unit, self._pending, restart_asked, failed, self._backoff, excused, overloaded)
         now = time.monotonic()
         self._note_health(now)
         action = decide(self._seen, now)

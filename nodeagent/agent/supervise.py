@@ -10,6 +10,7 @@ yes     running         restart asked    RESTART
 yes     running         new files        RELOAD or RESTART, as the engine says
 yes     running         hung, excused    WAIT (what it needs is ill, or not heard since)
 yes     running         hung             RESTART (with back-off)
+yes     running         overloaded       NOTHING (its failures do not count: a restart would throw out who is served)
 yes     running         well             NOTHING
 """
 
@@ -44,6 +45,7 @@ class State(StrEnum):
     STARTING = "starting"
     STOPPED = "stopped"
     UNHEALTHY = "unhealthy"
+    OVERLOADED = "overloaded"
     BACKING_OFF = "backing-off"
     FAILED = "failed"
     STANDBY = "standby"
@@ -64,7 +66,8 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Seen:
-    """One instance at one moment. `excused`: its failed probes may be the fault of an instance that it needs."""
+    """One instance at one moment. `excused`: its failed probes may be the fault of an instance that it needs.
+    `overloaded`: it has no process left for a probe."""
 
     wanted: bool
     unit: UnitState
@@ -73,6 +76,7 @@ class Seen:
     failed_probes: int = 0
     backoff: Backoff = Backoff()
     excused: bool = False
+    overloaded: bool = False
 
 
 def decide(seen: Seen, now: float) -> Action:
@@ -95,7 +99,9 @@ def tell(seen: Seen) -> State:
     if not seen.wanted:
         return State.STOPPED
     if seen.unit.is_running:
-        return State.UNHEALTHY if seen.failed_probes else State.RUNNING
+        if seen.failed_probes:
+            return State.UNHEALTHY
+        return State.OVERLOADED if seen.overloaded else State.RUNNING
     if seen.backoff.attempts >= ATTEMPTS_UNTIL_FAILED:
         return State.FAILED
     if seen.unit.is_settling or not seen.backoff.attempts:

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 
 from appliance.cluster.names import Seconds
 from appliance.cluster.report import Notice
-from appliance.engines.base import Probe
+from appliance.engines.base import Overloaded, Probe
 from appliance.errors import PosthouseError
 
 log = logging.getLogger("posthouse.agent")
 
 _EAGER = Seconds(1.0)
+#: How long the engine may take to say whether it is overloaded; silence is a failure.
+_WORD = Seconds(2.0)
 #: How long an instance may take from its start to its first good answer.
 START_GRACE = Seconds(30.0)
 
@@ -29,12 +31,14 @@ START_GRACE = Seconds(30.0)
 class Verdict:
     """The latest of one probe. `failures` counts in a row; `took` in seconds.
 
+    `overloaded`: it failed because every process is busy, which is no failure of the engine and is not counted.
     `asked` is when the latest answered or failed question was sent, `failing_since` when the first of the
     failures in a row was noted (monotonic seconds).
     """
 
     ok: bool | None = None
     failures: int = 0
+    overloaded: bool = False
     took: float = 0.0
     asked: float = 0.0
     failing_since: float = 0.0
@@ -79,6 +83,11 @@ class Prober:
         return 0 if starting and not answered else worst
 
     @property
+    def overloaded(self) -> bool:
+        """Whether some probe found every process busy."""
+        return any(verdict.overloaded for verdict in self.verdicts.values())
+
+    @property
     def failing_since(self) -> float | None:
         """When the oldest failure that still stands was noted (monotonic seconds)."""
         return min((verdict.failing_since for verdict in self.verdicts.values() if verdict.failures), default=None)
@@ -103,7 +112,9 @@ class Prober:
         verdict = self.verdicts[probe.name]
         while True:
             await self._once(probe, verdict)
-            await self._pause(probe.every if verdict.ok else min(_EAGER, probe.every))
+            # who is overloaded is not asked more often for it
+            calm = verdict.ok or verdict.overloaded
+            await self._pause(probe.every if calm else min(_EAGER, probe.every))
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or until hurried."""
@@ -130,11 +141,28 @@ class Prober:
             verdict.ok, verdict.problem = False, Notice(key="probe-failed", facts=facts)
         else:
             verdict.ok, verdict.problem, verdict.took = True, None, time.monotonic() - sent
+        overloaded = None if verdict.ok else await _overload(probe)
+        verdict.overloaded = overloaded is not None
+        verdict.problem = Notice.of(overloaded) if overloaded else verdict.problem
         verdict.asked = sent
-        if verdict.ok:
+        if verdict.ok or verdict.overloaded:
             verdict.failures, verdict.failing_since = 0, 0.0
         else:
             verdict.failures += 1
             verdict.failing_since = verdict.failing_since or time.monotonic()
         if verdict.ok != before:
             self.changed()
+
+
+async def _overload(probe: Probe) -> Overloaded | None:
+    """Whether a failed probe found every process busy; None also when the engine does not say."""
+    if probe.overload is None:
+        return None
+    try:
+        async with asyncio.timeout(_WORD):
+            return await probe.overload()
+    except (PosthouseError, OSError):
+        return None
+    except Exception:
+        log.exception("probe %s: asking for an overload", probe.name)
+        return None

@@ -5,12 +5,23 @@ RFC 3501, RFC 1939, RFC 2033, RFC 5804. The probe account is dovecot/probe_accou
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from appliance.engines import topology
-from appliance.engines.base import Probe, RenderContext
+from appliance.engines.base import Overloaded, Probe, RenderContext
+from appliance.engines.dovecot import processes
 from appliance.engines.dovecot.probe_account import USER, probe_password
 from appliance.engines.probing import MOST_LINES, Endpoint, dialogue
+
+#: The services that answer each probe, and the setting of their limit.
+_SERVICES: Final[Mapping[str, Mapping[str, str]]] = {
+    "lmtp": {"lmtp": "lmtp.process_limit"},
+    "imap-login": {"imap": "imap.process_limit", "imap-login": "imap.login_process_limit"},
+    "pop3-login": {"pop3": "pop3.process_limit", "pop3-login": "pop3.login_process_limit"},
+    "managesieve": {"managesieve-login": "managesieve.process_limit"},
+}
 
 
 def dovecot_probes(context: RenderContext, secret: Path) -> tuple[Probe, ...]:
@@ -29,12 +40,18 @@ def dovecot_probes(context: RenderContext, secret: Path) -> tuple[Probe, ...]:
     async def managesieve() -> None:
         await managesieve_greeting(Endpoint(host, topology.MANAGESIEVE))
 
+    def probe(name: str, run: Callable[[], Awaitable[None]]) -> Probe:
+        async def overload() -> Overloaded | None:
+            return await processes.overload(context.run, _SERVICES[name])
+
+        return Probe(name, run, overload=overload)
+
     wanted = (
         ("imap-login", imap, "imap.enabled"),
         ("pop3-login", pop3, "pop3.enabled"),
         ("managesieve", managesieve, "managesieve.enabled"),
     )
-    return (Probe("lmtp", lmtp), *(Probe(name, run) for name, run, switch in wanted if context.settings[switch]))
+    return (probe("lmtp", lmtp), *(probe(name, run) for name, run, switch in wanted if context.settings[switch]))
 
 
 async def imap_login(endpoint: Endpoint, password: str) -> None:

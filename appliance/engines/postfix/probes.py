@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from appliance.engines import topology
-from appliance.engines.base import Probe, RenderContext
+from appliance.engines.base import Overloaded, Probe, RenderContext
+from appliance.engines.postfix import processes
 from appliance.engines.probing import Endpoint, dialogue
 
 _NAME: Final = "posthouse-probe.invalid"
-#: Seconds to wait for a greeting; shorter than the probe's deadline.
-_PATIENCE: Final = 2.5
+_PORTS_LIMIT: Final = "smtp.process_limit"
+_SUBMISSION_LIMIT: Final = "smtp.submission_process_limit"
 
 
 def postfix_probes(context: RenderContext) -> tuple[Probe, ...]:
@@ -20,10 +22,10 @@ def postfix_probes(context: RenderContext) -> tuple[Probe, ...]:
     reentry = Endpoint(topology.reentry_host(context.group.name), topology.REENTRY)
 
     async def smtp() -> None:
-        await ask_or_busy("smtp", Endpoint(host, topology.SMTP), reentry)
+        await ask("smtp", Endpoint(host, topology.SMTP), starttls=True)
 
     async def submission() -> None:
-        await ask_or_busy("submission", Endpoint(host, topology.SUBMISSION), reentry)
+        await ask("submission", Endpoint(host, topology.SUBMISSION), starttls=True)
 
     async def submissions() -> None:
         # Only the handshake: what follows needs Dovecot, and no restart of Postfix helps when that is down.
@@ -33,22 +35,22 @@ def postfix_probes(context: RenderContext) -> tuple[Probe, ...]:
     async def re_entry() -> None:
         await ask("reentry", reentry)
 
+    def probe(name: str, run: Callable[[], Awaitable[None]], service: str, setting: str) -> Probe:
+        async def overload() -> Overloaded | None:
+            # not the context's: a reload may have changed it since
+            limit = processes.limits((context.config / "master.cf").read_text())[service]
+            running = await asyncio.to_thread(processes.serving, context.volume)
+            return Overloaded(name, limit, setting) if running[service] >= limit else None
+
+        return Probe(name, run, overload=overload)
+
+    # a service is called as its line in master.cf begins
     return (
-        Probe("smtp", smtp),
-        Probe("submission", submission),
-        Probe("submissions", submissions),
-        Probe("reentry", re_entry),
+        probe("smtp", smtp, str(topology.SMTP), _PORTS_LIMIT),
+        probe("submission", submission, str(topology.SUBMISSION), _SUBMISSION_LIMIT),
+        probe("submissions", submissions, str(topology.SUBMISSIONS), _SUBMISSION_LIMIT),
+        probe("reentry", re_entry, topology.reentry(context.group.name), _PORTS_LIMIT),
     )
-
-
-async def ask_or_busy(name: str, endpoint: Endpoint, other: Endpoint) -> None:
-    """Ask a public listener. When all its processes are busy (a flood) nobody greets, which is no hang:
-    then the re-entry listener, which outsiders cannot reach, has to answer."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await ask(name, endpoint, starttls=True)
-    except TimeoutError:
-        await ask(name, other)
 
 
 async def ask(name: str, endpoint: Endpoint, *, starttls: bool = False) -> None:

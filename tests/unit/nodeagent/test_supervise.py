@@ -42,6 +42,9 @@ LATER = Backoff(attempts=2, not_before=NOW + 1)
         pytest.param(
             Seen(True, RUNNING, failed_probes=9, excused=True), Action.WAIT, id="a hang that another's illness explains"
         ),
+        pytest.param(Seen(True, RUNNING, overloaded=True), Action.NOTHING, id="who is overloaded is left alone"),
+        pytest.param(Seen(True, RUNNING, failed_probes=3, overloaded=True), Action.RESTART, id="overloaded and hung"),
+        pytest.param(Seen(True, RUNNING, Change.RELOAD, overloaded=True), Action.RELOAD, id="a raised limit is loaded"),
         pytest.param(Seen(True, RUNNING, restart_asked=True, excused=True), Action.RESTART, id="excused, asked for"),
     ],
 )
@@ -54,6 +57,8 @@ def test_one_action_for_what_is_seen(seen: Seen, expected: Action) -> None:
     [
         (Seen(True, RUNNING), State.RUNNING),
         (Seen(True, RUNNING, failed_probes=1), State.UNHEALTHY),
+        (Seen(True, RUNNING, overloaded=True), State.OVERLOADED),
+        (Seen(True, RUNNING, failed_probes=1, overloaded=True), State.UNHEALTHY),
         (Seen(False, RUNNING), State.STOPPED),
         (Seen(True, DEAD), State.STARTING),
         (Seen(True, FAILED, backoff=Backoff(1, NOW)), State.BACKING_OFF),
