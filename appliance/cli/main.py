@@ -14,6 +14,7 @@ from appliance.i18n import lazy
 
 #: command -> module:attribute of its click command
 COMMANDS: Mapping[str, str] = {
+    "alert": "appliance.cli.alert:alert",
     "alias": "appliance.cli.alias:alias",
     "cluster": "appliance.cli.cluster:cluster",
     "dns": "appliance.cli.dns:dns",

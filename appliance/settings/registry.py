@@ -11,6 +11,7 @@ from appliance.errors import BadInput, NotFound
 from appliance.settings.parameter import Check, Parameter
 from appliance.settings.sections import (
     agent,
+    alert,
     auth,
     directory,
     fts,
@@ -24,7 +25,7 @@ from appliance.settings.sections import (
     tls,
 )
 
-_SECTIONS = (smtp, imap, pop3, lmtp, managesieve, auth, password, tls, mailbox, fts, directory, agent)
+_SECTIONS = (smtp, imap, pop3, lmtp, managesieve, auth, password, tls, mailbox, fts, directory, agent, alert)
 
 #: Every parameter by name, in the order of the reference.
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(

@@ -14,8 +14,9 @@ from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
 from appliance.service_manager import notify
 from appliance.settings.layers import EffectiveSettings
+from nodeagent.agent import alerts
 from nodeagent.agent.accounts import AccountFollower
-from nodeagent.agent.agent import Agent
+from nodeagent.agent.agent import REPORT_FILE, Agent
 from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
@@ -39,7 +40,7 @@ async def serve(node: NodeFile) -> None:
     def settings(group: GroupName) -> EffectiveSettings:
         return agent.settings(group)
 
-    housekeeping = Housekeeping(tasks(settings))
+    housekeeping = Housekeeping((*tasks(settings), alerts.task(node, settings, REPORT_FILE)))
     agent = Agent(node, units, housekeeping)
 
     def open_store() -> Store:

@@ -1,0 +1,16 @@
+alert-help = Alerts: telling the operator that mail itself is down.
+alert-test-help = Send a test alert by every channel that is set.
+alert-test-text = this is a test; nothing is wrong.
+alert-no-channel = No channel is set. See: posthouse settings list alert
+alert-channel-failed = { $channel } failed: { $detail }
+alert-not-sent = An alert was not handed on: { $detail } See: posthouse alert test
+alert-raised = { $text }
+alert-still = for { $minutes } minutes now: { $text }
+alert-cleared = over after { $minutes } minutes: { $text }
+alert-test = test: { $text }
+alert-column-channel = CHANNEL
+alert-column-sent = SENT
+alert-column-detail = DETAIL
+alert-mail-down = mail does not work on { $node }: { $reasons }
+alert-node-lost = node { $node } does not answer ({ $state }).
+alert-group-down = group { $group } serves nowhere ({ $state }).

@@ -1,0 +1,16 @@
+alert-help = 警報: メール自体が止まったことを運用者に知らせます。
+alert-test-help = 設定されたすべての経路で試験の警報を送ります。
+alert-test-text = これは試験です。異常はありません。
+alert-no-channel = 経路が設定されていません。確認: posthouse settings list alert
+alert-channel-failed = { $channel } が失敗しました: { $detail }
+alert-not-sent = 警報を送れませんでした: { $detail } 確認: posthouse alert test
+alert-raised = { $text }
+alert-still = { $minutes } 分継続中: { $text }
+alert-cleared = { $minutes } 分後に解消: { $text }
+alert-test = 試験: { $text }
+alert-column-channel = 経路
+alert-column-sent = 送信
+alert-column-detail = 詳細
+alert-mail-down = { $node } でメールが動いていません: { $reasons }
+alert-node-lost = ノード { $node } が応答しません({ $state })。
+alert-group-down = グループ { $group } はどこでも動いていません({ $state })。

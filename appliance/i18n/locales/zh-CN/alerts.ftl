@@ -1,0 +1,16 @@
+alert-help = 告警：邮件系统本身故障时通知管理员。
+alert-test-help = 通过每个已设置的通道发送测试告警。
+alert-test-text = 这是测试，一切正常。
+alert-no-channel = 没有设置任何通道。请查看：posthouse settings list alert
+alert-channel-failed = { $channel } 失败：{ $detail }
+alert-not-sent = 告警未能发出：{ $detail } 请查看：posthouse alert test
+alert-raised = { $text }
+alert-still = 已持续 { $minutes } 分钟：{ $text }
+alert-cleared = { $minutes } 分钟后恢复：{ $text }
+alert-test = 测试：{ $text }
+alert-column-channel = 通道
+alert-column-sent = 已发送
+alert-column-detail = 详情
+alert-mail-down = { $node } 上邮件服务故障：{ $reasons }
+alert-node-lost = 节点 { $node } 无应答（{ $state }）。
+alert-group-down = 服务组 { $group } 未提供服务（{ $state }）。

@@ -1,0 +1,16 @@
+alert-help = 告警：郵件系統本身故障時通知管理員。
+alert-test-help = 透過每個已設定的通道傳送測試告警。
+alert-test-text = 這是測試，一切正常。
+alert-no-channel = 沒有設定任何通道。請查看：posthouse settings list alert
+alert-channel-failed = { $channel } 失敗：{ $detail }
+alert-not-sent = 告警未能發出：{ $detail } 請查看：posthouse alert test
+alert-raised = { $text }
+alert-still = 已持續 { $minutes } 分鐘：{ $text }
+alert-cleared = { $minutes } 分鐘後恢復：{ $text }
+alert-test = 測試：{ $text }
+alert-column-channel = 通道
+alert-column-sent = 已傳送
+alert-column-detail = 詳情
+alert-mail-down = { $node } 上郵件服務故障：{ $reasons }
+alert-node-lost = 節點 { $node } 無應答（{ $state }）。
+alert-group-down = 服務群組 { $group } 未提供服務（{ $state }）。
