@@ -65,8 +65,8 @@ def test_an_outside_relay_gets_a_letter() -> None:
     with Exchanger(address="127.0.0.1", port=free_port()) as relay:
         Mail(f"[127.0.0.1]:{relay.port}", ("night@example.org",)).send(ALERT)
         relay.wait(b"mail-down-a")
-        text = b"\r\n".join(relay.lines)
-    assert b"RCPT TO:<night@example.org>" in text
+        text = b"".join(relay.lines)
+    assert b"rcpt to:<night@example.org>" in text.lower()
     letter = message_from_bytes(text[text.index(b"From: posthouse@") :], policy=default)
     assert letter["Subject"] == "[raised] a.posthouse.test: 邮件 mail does not work on a"
     assert letter["Auto-Submitted"] == "auto-generated"
