@@ -87,7 +87,7 @@ class Node:
     @property
     def supervisor(self) -> Process | None:
         """The systemd-nspawn process, while the container lives."""
-        if self._supervisor is None:
+        if self._supervisor is None or not self._supervisor.alive:  # another process may have booted it again
             try:
                 self._supervisor = Process(*json.loads((self.folder / "supervisor").read_text()))
             except FileNotFoundError:

@@ -1,17 +1,14 @@
-"""Auditors: independent of the senders, they count what really stands in the mailboxes."""
+"""Auditors: independent of the senders and workers, they count what really stands in the mailboxes."""
 
 from __future__ import annotations
 
 import imaplib
-import re
-import ssl
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tests.load.senders import Ledger
-
-_IDENTITY = re.compile(rb"<([0-9a-f]{32})@load\.test>")
+from tests.load.workers import FOLDERS, IDENTITY, MailboxLedger, Place, insecure
 
 
 @dataclass(frozen=True)
@@ -27,25 +24,65 @@ class Finding:
 def delivered(host: str, accounts: Mapping[str, str], folder: str = "INBOX") -> Counter[str]:
     """Count each load message in the mailboxes of `accounts` (address -> password), over IMAPS."""
     found: Counter[str] = Counter()
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     for address, password in accounts.items():
-        with imaplib.IMAP4_SSL(host, ssl_context=context, timeout=30) as session:
+        with imaplib.IMAP4_SSL(host, ssl_context=insecure(), timeout=30) as session:
             session.login(address, password)
-            session.select(folder, readonly=True)
-            _, parts = session.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
-            for part in parts:
-                if isinstance(part, tuple) and (match := _IDENTITY.search(part[1])):
-                    found[match[1].decode()] += 1
+            found += _identities(session, folder)
     return found
 
 
-def audit(ledger: Ledger, found: Counter[str]) -> Finding:
-    """Hold what was accepted against what is there."""
+def _identities(session: imaplib.IMAP4_SSL, folder: str) -> Counter[str]:
+    """Count each load message of a folder. Raises IMAP4.error when the folder cannot be read."""
+    state, said = session.select(folder, readonly=True)
+    if state != "OK":
+        raise imaplib.IMAP4.error(f"{folder}: {said!r}")
+    _, parts = session.uid("FETCH", "1:*", "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
+    matches = (IDENTITY.search(part[1]) for part in parts if isinstance(part, tuple))
+    return Counter(match[1].decode() for match in matches if match)
+
+
+def audit(ledger: Ledger, found: Counter[str], fetched: Iterable[str] = ()) -> Finding:
+    """Hold what was accepted against what is there; `fetched` was taken out by POP3 workers."""
     duplicates = {identity: count for identity, count in found.items() if count > 1}
     return Finding(
-        lost=frozenset(ledger.accepted.keys() - found.keys()),
+        lost=frozenset(ledger.accepted.keys() - found.keys() - set(fetched)),
         duplicates=duplicates,
         delivered=sum(found.values()),
     )
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A message that is not where the last answered operation left it."""
+
+    identity: str
+    allowed: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+def whereabouts(host: str, address: str, password: str) -> dict[str, list[str]]:
+    """The folders in which each message of an IMAP worker stands, once for each copy."""
+    found: dict[str, list[str]] = {}
+    with imaplib.IMAP4_SSL(host, ssl_context=insecure(), timeout=30) as session:
+        session.login(address, password)
+        for folder in FOLDERS:
+            for identity, count in _identities(session, folder).items():
+                found.setdefault(identity, []).extend([folder] * count)
+    return found
+
+
+def audit_mailbox(ledger: MailboxLedger, found: Mapping[str, list[str]]) -> list[Misplaced]:
+    """Hold what was answered OK against what is there. A message whose last operation was not answered may be in
+    either place, or in both: a move is a copy and a deletion."""
+    wrong = []
+    for identity, allowed in ledger.places.items():
+        there = found.get(identity, [])
+        if not _is_as_answered(allowed, there):
+            wrong.append(Misplaced(identity, tuple(str(each) for each in allowed), tuple(there)))
+    return wrong
+
+
+def _is_as_answered(allowed: frozenset[Place], there: list[str]) -> bool:
+    if len(allowed) == 1:
+        return there == [each for each in allowed if each]
+    return set(there) <= allowed and (bool(there) or None in allowed)

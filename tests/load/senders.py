@@ -8,6 +8,7 @@ identity that was answered 250 twice, or once after a lost answer, may arrive tw
 from __future__ import annotations
 
 import smtplib
+import sys
 import threading
 import time
 import uuid
@@ -32,12 +33,16 @@ class Ledger:
 
 @dataclass
 class Senders:
-    """Several senders at once against one server, until stopped or each has sent its share."""
+    """Several senders at once against one server, until stopped or each has sent its share.
+
+    `pause`, seconds: waited between two messages of a sender.
+    """
 
     host: str
     recipients: Sequence[str]
-    each: int
+    each: int = sys.maxsize
     senders: int = 4
+    pause: float = 0.0
     size: int = 4096
     port: int = 25
     ledger: Ledger = field(default_factory=Ledger)
@@ -75,15 +80,15 @@ class Senders:
         return len(self.ledger.accepted)
 
     def _send_share(self, number: int) -> None:
-        waiting = [uuid.uuid4().hex for _ in range(self.each)]
-        while waiting and not self._ended.is_set():
+        left, identity = self.each, uuid.uuid4().hex
+        while left and not self._ended.is_set():
             try:
                 with smtplib.SMTP(self.host, self.port, timeout=_CONNECT) as session:
-                    while waiting and not self._ended.is_set():
-                        self._send_one(session, number, waiting[-1])
-                        waiting.pop()
+                    while left and not self._ended.wait(self.pause):
+                        self._send_one(session, number, identity)
+                        left, identity = left - 1, uuid.uuid4().hex
             except smtplib.SMTPResponseException as error:
-                self._note_refusal(error, waiting[-1])
+                self._note_refusal(error, identity)
                 time.sleep(_PAUSE)
             except (OSError, smtplib.SMTPException):
                 time.sleep(_PAUSE)
