@@ -170,7 +170,7 @@ def mail_node(node: Node, ca_file: Path, domain: str) -> Iterator[MailNode]:
 @dataclass
 class Exchanger:
     """A mail server of the outside world on an address of the lab: takes everything, and remembers the lines it got and
-    the addresses they came from."""
+    the addresses they came from. With STARTTLS among its extensions it is one whose handshake fails."""
 
     extensions: Sequence[str] = ("8BITMIME", "PIPELINING")
     port: int = 25
@@ -218,6 +218,9 @@ class Exchanger:
                 answer = "\r\n".join(["250-mx.example.net", *(f"250-{each}" for each in self.extensions), "250 HELP"])
             elif command == b"DATA":
                 in_data, answer = True, "354 go on"
+            elif command == b"STAR":
+                write.write(b"220 2.0.0 go on\r\nthis is no TLS\r\n")
+                return
             elif command == b"QUIT":
                 write.write(b"221 2.0.0 bye\r\n")
                 return

@@ -203,6 +203,14 @@ def test_postmaster_needs_no_domain(mail: MailNode) -> None:
         assert client.rcpt("postmaster")[0] == 250
 
 
+@pytest.mark.parametrize("local", ["postmaster", "alice"])
+def test_mail_to_our_address_in_brackets_is_refused_while_its_sender_is_there(mail: MailNode, local: str) -> None:
+    """5.2.17 wants it taken; whoever writes to a server instead of a domain learns at once that nobody is there."""
+    with mail.smtp() as client:
+        client.mail(OUTSIDE)
+        assert client.rcpt(f"{local}@[{mail.node.address}]")[0] == 550
+
+
 def test_reports_come_from_nobody_and_are_taken(mail: MailNode, alice: Account) -> None:
     """5.2.9."""
     word = mark()

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.integration.mail_clients import Account, Exchanger, MailNode, mail_node, mark, send
+from tests.integration.mail_clients import CONFIG, Account, Exchanger, MailNode, mail_node, mark, send
 from tests.integration.name_server import name_server
 from tests.lab import Lab, Node
 from tests.lab.appliance import copy_ca, initialise
@@ -25,6 +25,7 @@ FIRST, SECOND, DEAD = "10.57.0.241", "10.57.0.242", "10.57.0.243"
 #: `{mail}` is the node under test, `{peer}` another Posthouse.
 RECORDS: Final = f"""\
 mail1.posthouse.test. IN A {{mail}}
+posthouse.test. IN MX 10 first.example.
 peer.posthouse.test. IN A {{peer}}
 peer.example. IN MX 10 peer.posthouse.test.
 first.example. IN A {FIRST}
@@ -75,6 +76,8 @@ def internet(lab: Lab, node: Node, peer: Node, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def mail(node: Node, ca_file: Path, internet: None) -> Iterator[MailNode]:
+    # other tests of this node may have made it
+    node.run("posthouse", "domain", "delete", "posthouse.test", "--recursive", "--yes", check=False)
     with mail_node(node, ca_file, "outgoing.test") as made:
         yield made
 
@@ -133,6 +136,52 @@ def test_mail_to_a_server_without_tls_goes_all_the_same(mail: MailNode, alice: A
         log_of(mail.node, "somebody@bare.example", "sent")
     assert not any(line.upper().startswith(b"STARTTLS") for line in outside.lines)
     assert f"connection established to {FIRST}" not in mail.node.journal(POSTFIX)
+
+
+def test_mail_to_a_server_whose_handshake_fails_waits_and_then_goes_in_the_clear(
+    mail: MailNode, alice: Account
+) -> None:
+    """Opportunistic encryption (RFC 7435): a broken server gets its mail as one without TLS would."""
+    recipient = "somebody@bare.example"
+    mail.node.run("posthouse", "settings", "set", "smtp.retry_interval_min", "10s")
+    try:
+        mail.node.wait_until("the setting is in force", lambda: "= 10s" in backoff(mail.node), timeout=20.0, every=0.2)
+        with Exchanger(address=FIRST, extensions=("STARTTLS",)) as outside:
+            word = post(mail, alice, recipient)
+            assert "Cannot start TLS: handshake failure" in log_of(mail.node, recipient, "deferred")
+            assert word.encode() not in b"".join(outside.lines)
+
+            def arrived() -> bool:
+                mail.node.run("postqueue", "-f")
+                return any(word.encode() in line for line in outside.lines)
+
+            mail.node.wait_until("the message arrives", arrived, timeout=45.0, every=1.0)
+    finally:
+        mail.node.run("posthouse", "settings", "reset", "smtp.retry_interval_min")
+
+
+def backoff(node: Node) -> str:
+    return node.run("postconf", "-c", CONFIG, "minimal_backoff_time").stdout
+
+
+# -- people without a domain --------------------------------------------------------------------------------------
+
+
+def test_mail_for_postmaster_goes_to_the_hosts_domain_wherever_that_is(mail: MailNode) -> None:
+    """RFC 5321, 4.5.1. The domain above our host's name is somebody else's here."""
+    word = mark()
+    with Exchanger(address=FIRST) as outside, mail.smtp() as client:
+        client.sendmail("somebody@bare.example", ["postmaster"], f"Subject: {word}\r\n\r\nx\r\n")
+        outside.wait(word.encode())
+        assert any(line.startswith(b"RCPT TO:<postmaster@posthouse.test>") for line in outside.lines)
+
+
+def test_mail_of_the_system_goes_to_the_hosts_domain_wherever_that_is(mail: MailNode) -> None:
+    word = mark()
+    with Exchanger(address=FIRST) as outside:
+        mail.node.run("sh", "-c", f"printf 'Subject: {word}\\n\\nx\\n' | sendmail root")
+        outside.wait(word.encode())
+        assert any(line.startswith(b"RCPT TO:<root@posthouse.test>") for line in outside.lines)
 
 
 # -- MX ----------------------------------------------------------------------------------------------------------

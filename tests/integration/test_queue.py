@@ -126,6 +126,41 @@ def test_mail_for_root_goes_where_an_alias_says(mail: MailNode) -> None:
         mail.node.run("posthouse", "alias", "delete", f"root@{domain}")
 
 
+def test_mail_for_root_that_nobody_reads_comes_back_and_the_journal_tells(mail: MailNode) -> None:
+    mail.node.run("posthouse", "domain", "create", "posthouse.test", check=False)
+    mail.node.run("sh", "-c", "printf 'Subject: cron\\n\\nx\\n' | sendmail root")
+    told = ("journalctl", "-u", "posthouse-postfix@mail", "--output=cat", "--grep", "root@")
+
+    def bounced() -> bool:
+        said = mail.node.run(*told, check=False).stdout
+        return any("to=<root@posthouse.test>" in line and "status=bounced" in line for line in said.splitlines())
+
+    mail.node.wait_until("the journal tells", bounced, timeout=20.0, every=0.2)
+
+
+def test_a_catch_all_takes_what_the_system_itself_writes_to_root_and_nothing_from_elsewhere(mail: MailNode) -> None:
+    account, word = mail.mailbox(), mark()
+    mail.node.run("posthouse", "domain", "create", "posthouse.test", check=False)
+    mail.alias("@posthouse.test", account.address)
+    try:
+        mail.node.run("sh", "-c", f"printf 'Subject: cron\\n\\n{word}\\n' | sendmail root")
+        mail.arrived(account, word)
+        with mail.smtp() as client:
+            client.mail("somebody@elsewhere.example")
+            assert client.rcpt("anybody@posthouse.test")[0] == 250
+            assert client.rcpt("root@posthouse.test")[0] == 550
+    finally:
+        mail.node.run("posthouse", "alias", "delete", "@posthouse.test")
+
+
+def test_where_the_queue_is_not_sendmail_asks_to_try_later(mail: MailNode) -> None:
+    """A node that does not run the group has no volume of it; EX_TEMPFAIL (sysexits.h) keeps cron's mail with cron."""
+    without = "mount -t tmpfs none /srv/posthouse && echo x | sendmail root"
+    done = mail.node.run("unshare", "--mount", "sh", "-c", without, check=False)
+    assert done.returncode == 75
+    assert "/srv/posthouse/mail/postfix/spool" in done.stderr
+
+
 def test_nobody_starts_a_second_postfix_on_the_queue(mail: MailNode) -> None:
     before = mail.node.run("systemctl", "show", "--property=MainPID", "--value", "posthouse-postfix@mail").stdout
     assert mail.node.run("postfix", "start", check=False).returncode != 0
