@@ -18,6 +18,7 @@ NODE_FILE = ETC / "node.yaml"
 PKI = ETC / "pki"
 STATE = Path("/var/lib/posthouse")
 SECRETS = STATE / "secrets"
+ENGINES = STATE / "engines"
 RUN = Path("/run/posthouse")
 OWNED = RUN / "owned"
 VOLUMES = Path("/srv/posthouse")
@@ -30,7 +31,7 @@ def volume(group: GroupName) -> Path:
 
 def engine_folder(instance: InstanceId) -> Path:
     """The folder with the instance's rendered generations; `current` in it is the one in force."""
-    return STATE / "engines" / str(instance)
+    return ENGINES / str(instance)
 
 
 def config(instance: InstanceId) -> Path:

@@ -9,7 +9,7 @@ and reloading go through the instance's systemd unit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -157,8 +157,16 @@ class Engine(ABC):
         """Files outside the generation that the engine reads (certificates): a change asks for a reload."""
         return ()
 
+    def ready(self, context: RenderContext) -> None:  # noqa: B027 - most engines need nothing more
+        """Work beside the generation that needs no volume, so that a standby does it ahead. Idempotent and quick."""
+
     def prepare(self, context: RenderContext) -> None:  # noqa: B027 - most engines need nothing more
         """One-time work on the volume before the first start (initial database, queue folders). Idempotent."""
+
+    def ended_in_substance(self, processes: Collection[str]) -> bool:
+        """Whether of an instance that is stopping only such processes are left (names as in /proc/PID/comm) as hold
+        nothing of anybody's: ending them by force loses nothing."""
+        return not processes
 
     def change(self, old: Rendered, new: Rendered) -> Change:
         """What going from `old` to `new` asks of the unit: the largest `change` of the files that differ."""

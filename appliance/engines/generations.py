@@ -6,7 +6,7 @@
 
 A generation is never changed once it has its name. Everything is synced before the link
 turns, so after a crash at any point `current` leads to a complete old or new generation.
-One process (the node agent) uses a store at a time.
+One process (the node agent) uses a store at a time, and one of its threads writes to it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import secrets
 import shutil
 import stat
 import subprocess
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -36,6 +38,8 @@ KEPT = 3
 _MANIFEST = ".manifest.json"
 #: Folders that are not generations (yet): leftovers of a crash begin with these.
 _CHECKING, _WRITING = ".check-", ".new-"
+#: By folder: held while something is staged or written there.
+_LOCKS: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
 
 
 def content_hash(rendered: Rendered) -> str:
@@ -47,7 +51,7 @@ def content_hash(rendered: Rendered) -> str:
 
 
 class Generations:
-    """The generations of one instance. `root` is only given by tests."""
+    """The generations of one instance. `alone` is held by whoever writes. `root` is only given by tests."""
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Generations:
         self._root = root or paths.engine_folder(instance)
         self._folder = self._root / "generations"
         self._group_id = group_id
+        self.alone = _LOCKS[self._root]
 
     def current_hash(self) -> str | None:
         """The name of the generation in force, or None."""
@@ -71,16 +76,21 @@ class Generations:
     @contextlib.contextmanager
     def stage(self, rendered: Rendered, context: RenderContext) -> Iterator[Path]:
         """A folder for the checker, gone afterwards: the files with `context.config` replaced by that folder."""
-        self._make_room()
-        folder = self._folder / f"{_CHECKING}{secrets.token_hex(8)}"
-        try:
-            self._write(folder, _moved(rendered, context.config, folder))
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self.alone:
+            self._make_room()
+            folder = self._folder / f"{_CHECKING}{secrets.token_hex(8)}"
+            try:
+                self._write(folder, _moved(rendered, context.config, folder))
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def commit(self, rendered: Rendered) -> str:
         """Write a generation and put it in force; return its name."""
+        with self.alone:
+            return self._commit(rendered)
+
+    def _commit(self, rendered: Rendered) -> str:
         self._make_room()
         name = self._free_name(rendered)
         if not (self._folder / name).is_dir():
@@ -179,23 +189,46 @@ class Generations:
 
 
 def apply(engine: Engine, context: RenderContext, generations: Generations) -> Change:
-    """Bring an instance's configuration up to its context; return what its unit has to do.
+    """Bring an instance's folders and configuration up to its context; return what its unit has to do.
 
     Raises ConfigurationRefused, and leaves the one in force untouched, when the engine's checker
     refuses; FolderRefused or NoSuchAccount when the machine is not as it should be; OSError.
     """
     make_directories(engine.directories(context))
+    return _renew(engine, context, generations)
+
+
+def apply_ahead(engine: Engine, context: RenderContext, generations: Generations, *, checked: bool) -> None:
+    """The same where the group's volume is not mounted: nothing is looked for or made on it.
+
+    What is in force already is checked too, with what the engine reads beside it, unless it was `checked` before.
+    Raises as `apply` does.
+    """
+    make_directories(each for each in engine.directories(context) if not each.path.is_relative_to(context.volume))
+    if _renew(engine, context, generations) is Change.NONE and not checked:
+        _check(engine, context, context.config.resolve())
+    engine.ready(context)
+
+
+def _renew(engine: Engine, context: RenderContext, generations: Generations) -> Change:
     new = dict(engine.render(context))
-    old = generations.in_force()
-    if old == new:
+    if generations.in_force() == new:
         return Change.NONE
-    with generations.stage(new, context) as folder:
-        try:
-            engine.check(context, folder)
-        except subprocess.TimeoutExpired as error:
-            raise ConfigurationRefused(context.instance, str(error)) from error
-    generations.commit(new)
+    with generations.alone:
+        old = generations.in_force()  # another thread may just have made it
+        if old == new:
+            return Change.NONE
+        with generations.stage(new, context) as folder:
+            _check(engine, context, folder)
+        generations.commit(new)
     return Change.RESTART if old is None else engine.change(old, new)
+
+
+def _check(engine: Engine, context: RenderContext, folder: Path) -> None:
+    try:
+        engine.check(context, folder)
+    except subprocess.TimeoutExpired as error:
+        raise ConfigurationRefused(context.instance, str(error)) from error
 
 
 def _moved(rendered: Rendered, config: Path, folder: Path) -> Rendered:

@@ -100,8 +100,10 @@ async def dialogue(probe: str, endpoint: Endpoint) -> AsyncIterator[Dialogue]:
             reader, writer = await asyncio.open_unix_connection(endpoint.path, limit=LONGEST_LINE)
         else:
             context = _any_certificate() if endpoint.tls else None
+            # From the same address: else the kernel takes the interface's first one, which is no group's.
+            source = (endpoint.host, 0)
             reader, writer = await asyncio.open_connection(
-                endpoint.host, endpoint.port, ssl=context, limit=LONGEST_LINE
+                endpoint.host, endpoint.port, ssl=context, limit=LONGEST_LINE, local_addr=source
             )
     except (OSError, ssl.SSLError) as error:
         raise ProbeFailed(probe, error.strerror or str(error)) from error

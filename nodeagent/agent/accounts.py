@@ -22,7 +22,7 @@ from appliance.cluster.names import EngineName, InstanceId, Seconds
 from appliance.directory.changes import EVERYTHING, Changed, ChangeFollower
 from appliance.directory.connection import DirectoryConnection
 from appliance.errors import PosthouseError, Unavailable
-from nodeagent.ownership.memory import marked
+from nodeagent.agent import markers
 
 log = logging.getLogger("posthouse.agent")
 
@@ -139,7 +139,7 @@ class AccountFollower(threading.Thread):
 
 
 def _dovecots() -> tuple[InstanceId, ...]:
-    instances = (InstanceId(_DOVECOT, group) for group in sorted(marked()))
+    instances = (InstanceId(_DOVECOT, group) for group in sorted(markers.active()))
     return tuple(instance for instance in instances if (paths.run(instance) / "master.pid").exists())
 
 

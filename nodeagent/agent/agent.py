@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -25,12 +25,15 @@ from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
 from appliance.settings.layers import EffectiveSettings, engine_settings
-from nodeagent.agent import desired
+from nodeagent.agent import desired, markers
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
+from nodeagent.agent.markers import Marker, Stage
 from nodeagent.agent.restarts import RestartLedger
+from nodeagent.agent.standby import Standby, candidates
+from nodeagent.agent.stopping import Stopper
 from nodeagent.agent.supervise import Action
-from nodeagent.ownership.memory import marked, write_atomically
+from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units
 
 log = logging.getLogger("posthouse.agent")
@@ -60,6 +63,10 @@ class Agent:
         self._housekeeping = housekeeping
         self._ledger = RestartLedger()
         self._wake = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._markers: Mapping[GroupName, Marker] = {}
+        self._stopper = Stopper(units)
+        self._standby = Standby(self._context, self.wake)
         self._instances: dict[InstanceId, ManagedInstance] = {}
         self._looks: dict[InstanceId, asyncio.Task[None]] = {}
         self._troubles: dict[InstanceId, Notice] = {}
@@ -76,8 +83,13 @@ class Agent:
             self._records = records
             self._desired = desired.read(records, self._identity.name, self._desired)
             self._effective.clear()
+            self._standby.look_again()
             if not self._desired.unreadable:  # what is kept for a boot without the store is always readable
                 desired.keep(records, KEPT)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at everything now and not at the next tick."""
         self._wake.set()
 
     async def run(self, ended: asyncio.Event, publish: Callable[[str], None]) -> None:
@@ -85,7 +97,7 @@ class Agent:
         last_report, reported_at = "", 0.0
         while not ended.is_set():
             self._wake.clear()
-            await self._reconcile()
+            await self._reconcile(ended)
             report = self._report()
             text = report.model_dump_json()
             comparable = report.model_dump_json(exclude=_ALWAYS_NEW)
@@ -93,14 +105,18 @@ class Agent:
                 last_report, reported_at = comparable, time.monotonic()
                 _write_report(report)
                 publish(text)
-            await _first(self._wake, ended, TICK)
+            await _first(TICK, self._wake, ended)
+        await self._stopper.close()
+        await self._standby.close()
         await self._end_looks()
         for instance in self._instances.values():
             await instance.close()
 
-    async def _reconcile(self) -> None:
+    async def _reconcile(self, ended: asyncio.Event) -> None:
         """Look at every instance that is not being looked at, and wait a little for what that brings."""
+        self._markers = markers.standing()
         wanted = dict(self._wanted())
+        self._give_up()
         for gone in self._instances.keys() - wanted.keys():
             if gone not in self._looks:  # else at the end of its look
                 self._troubles.pop(gone, None)
@@ -111,12 +127,30 @@ class Agent:
                 look = asyncio.create_task(self._one(identity, group))
                 self._looks[identity] = look
                 look.add_done_callback(functools.partial(self._looked, identity))
-        if self._looks:
-            await asyncio.wait(self._looks.values(), timeout=PATIENCE)
+        self._standby.want(candidates(self._desired.groups, self._node, self._markers))
         self._housekeeping.tick()
+        if self._looks:
+            self._quiet.clear()
+            await _first(PATIENCE, self._quiet, self._wake, ended)
+
+    def _give_up(self) -> None:
+        """End what runs of groups that are being given up; a look under way must not start it again."""
+        stopping = [name for name, marker in self._markers.items() if marker.stage is Stage.STOPPING]
+        for identity, look in self._looks.items():
+            if identity.group in stopping:
+                look.cancel()
+        self._stopper.follow({name: self._engines_of(name) for name in stopping})
+
+    def _engines_of(self, name: GroupName) -> list[InstanceId]:
+        """Whatever may run of a group, in start order, also when its record is gone or says otherwise by now."""
+        group = self._group(name)
+        known = list(group.instances) if group else []
+        return [each for engine in ENGINES if (each := InstanceId(engine, name)) not in known] + known
 
     def _looked(self, identity: InstanceId, look: asyncio.Task[None]) -> None:
         del self._looks[identity]
+        if not self._looks:
+            self._quiet.set()
 
     async def _end_looks(self) -> None:
         if not self._looks:
@@ -128,7 +162,8 @@ class Agent:
 
     def _wanted(self) -> Iterable[tuple[InstanceId, ServiceGroup]]:
         """Instances of the groups that the keeper says this node owns, in start order."""
-        for name in sorted(marked(), key=lambda name: (name != LOCAL_GROUP, name)):
+        active = (name for name, marker in self._markers.items() if marker.stage is Stage.ACTIVE)
+        for name in sorted(active, key=lambda name: (name != LOCAL_GROUP, name)):
             group = self._group(name)
             for identity in group.instances if group else ():
                 if identity.engine in ENGINES:
@@ -140,7 +175,7 @@ class Agent:
             managed = ManagedInstance(identity, ENGINES[identity.engine], self._units, self._wake.set)
             self._instances[identity] = managed
         settings = self.settings(group.name)
-        context = RenderContext(identity, group, self._node, self._identity.hostname, settings, self._desired.nodes)
+        context = self._context(identity, group)
         try:
             await managed.configure(context)
             generation = self._desired.restarts.get(identity)
@@ -161,6 +196,11 @@ class Agent:
             log.exception("%s: looking after it failed; the next look follows", identity)
             self._troubles[identity] = Notice(key="instance-look-failed", facts={"instance": str(identity)})
 
+    def _context(self, identity: InstanceId, group: ServiceGroup) -> RenderContext:
+        return RenderContext(
+            identity, group, self._node, self._identity.hostname, self.settings(group.name), self._desired.nodes
+        )
+
     @property
     def _node(self) -> Node:
         identity = self._identity
@@ -178,7 +218,7 @@ class Agent:
 
     def _notices(self) -> Iterable[Notice]:
         """What is wrong with the desired state itself."""
-        for name in marked():
+        for name in self._markers:
             if self._group(name) is None:
                 yield Notice(key="group-unknown", facts={"group": name})
         for key in self._desired.unreadable:
@@ -194,9 +234,11 @@ class Agent:
             release=version("posthouse"),
             reported_at=time.time(),
             store_connected=self._connected,
-            owned_groups=tuple(sorted(marked())),
+            owned_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.ACTIVE)),
+            stopping_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.STOPPING)),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=(*_distinct((*self._problems, *self._troubles.values())), *self._housekeeping.warnings),
+            standby=self._standby.reports(),
         )
 
 
@@ -214,9 +256,9 @@ def _distinct(notices: Iterable[Notice]) -> tuple[Notice, ...]:
     return tuple({notice.model_dump_json(): notice for notice in notices}.values())
 
 
-async def _first(wake: asyncio.Event, ended: asyncio.Event, most: Seconds) -> None:
-    """Return when either is set or `most` seconds have passed."""
-    waiting = [asyncio.create_task(wake.wait()), asyncio.create_task(ended.wait())]
+async def _first(most: Seconds, *events: asyncio.Event) -> None:
+    """Return when one of the events is set or `most` seconds have passed."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait(waiting, timeout=most, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()

@@ -1,6 +1,7 @@
 """Keeps the engines' copies of what the directory says of domains: Postfix's names, Dovecot's fields.
 
-Made anew within seconds when a domain changed or may be gone, and every minute.
+Made anew within seconds when a domain changed or may be gone, and every minute; also for
+groups that this node only stands by for, so that they begin with all of it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from appliance.directory.rules import setting_texts
 from appliance.engines.dovecot import domain_fields
 from appliance.engines.postfix import domain_copy
 from appliance.errors import PosthouseError, Unavailable
-from nodeagent.ownership.memory import marked
+from nodeagent.agent import markers
 
 log = logging.getLogger("posthouse.agent")
 
@@ -77,8 +78,8 @@ class DomainFollower(threading.Thread):
 
 def _outdated() -> bool:
     """An engine is new here, or was told another default."""
-    return any(domain_copy.read(each) is None for each in _running(_POSTFIX)) or any(
-        domain_fields.outdated(each) for each in _running(_DOVECOT)
+    return any(domain_copy.read(each) is None for each in _configured(_POSTFIX)) or any(
+        domain_fields.outdated(each) for each in _configured(_DOVECOT)
     )
 
 
@@ -96,14 +97,16 @@ def _write(domains: list[Entry]) -> None:
         for entry in domains
         for name in (*entry.texts(schema.ASSOCIATED_DOMAIN), *entry.texts(schema.DOMAIN_NAME))
     )
-    for instance in _running(_POSTFIX):
+    active = markers.active()
+    for instance in _configured(_POSTFIX):
         if domain_copy.read(instance) != names:
             domain_copy.write(instance, names)
-            # To each smtpd a domain stays foreign that was foreign when it asked.
-            _run("systemctl", "--no-block", "reload", instance.unit)
+            if instance.group in active:
+                # To each smtpd a domain stays foreign that was foreign when it asked.
+                _run("systemctl", "--no-block", "reload", instance.unit)
     settings = [(entry.text(schema.ASSOCIATED_DOMAIN) or "", setting_texts(entry)) for entry in domains]
-    for instance in _running(_DOVECOT):
-        if domain_fields.write(instance, settings):
+    for instance in _configured(_DOVECOT):
+        if domain_fields.write(instance, settings) and instance.group in active:
             _run("doveadm", "-c", str(paths.config(instance) / "dovecot.conf"), "auth", "cache", "flush")
 
 
@@ -114,8 +117,9 @@ def _run(*command: str) -> None:
         log.warning("%s", error)
 
 
-def _running(engine: EngineName) -> Iterator[InstanceId]:
-    for group in sorted(marked()):
-        instance = InstanceId(engine, group)
+def _configured(engine: EngineName) -> Iterator[InstanceId]:
+    """The instances that run here or might at once: configured, with a folder for sockets and copies."""
+    for folder in sorted(paths.ENGINES.glob(f"{engine}@*")):
+        instance = InstanceId.parse(folder.name)
         if paths.run(instance).is_dir() and paths.config(instance).is_dir():
             yield instance

@@ -5,7 +5,6 @@ Every step is small and repeatable; what to do is chosen by `supervise.decide`.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
@@ -20,6 +19,7 @@ from appliance.engines.base import Change, Engine, RenderContext
 from appliance.engines.generations import Generations, apply
 from appliance.errors import PosthouseError
 from nodeagent.agent.journal import last_lines
+from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, tell
 from nodeagent.health.prober import Prober
 from nodeagent.ownership.memory import write_atomically
@@ -42,6 +42,11 @@ class Inputs:
     context: RenderContext
     outside: tuple[tuple[str, int, int], ...]
 
+    @classmethod
+    def of(cls, engine: Engine, context: RenderContext) -> Inputs:
+        """As they are now."""
+        return cls(context, _stamps(engine.reads(context)))
+
 
 class ManagedInstance:
     """Runs in the agent's event loop only."""
@@ -58,7 +63,7 @@ class ManagedInstance:
         self._retry_at = 0.0
         self._backoff = Backoff()
         self._prober: Prober | None = None
-        self._probed_start = 0.0
+        self._probed: tuple[float, tuple[object, ...]] = (0.0, ())
         self._healthy_since: float | None = None
         self._seen = Seen(wanted=True, unit=UnitState("inactive", "dead"))
         self._last_log: tuple[str, ...] = ()
@@ -67,7 +72,7 @@ class ManagedInstance:
 
     async def configure(self, context: RenderContext) -> None:
         """Bring the configuration up to `context`; a refused one is reported and the old one stays."""
-        inputs = Inputs(context, _stamps(self._engine.reads(context)))
+        inputs = Inputs.of(self._engine, context)
         before = self._inputs
         retry = self._refused is not None and time.monotonic() >= self._retry_at
         if inputs == before and self._generations.current_hash() is not None and not retry:
@@ -75,11 +80,11 @@ class ManagedInstance:
         self._inputs = inputs
         self._retry_at = time.monotonic() + _RETRY_REFUSED
         try:
-            change = await asyncio.to_thread(apply, self._engine, context, self._generations)
+            change = await off_loop(apply, self._engine, context, self._generations)
             missed = self._missed(inputs, before)
             if change is Change.NONE and missed is Change.RELOAD:
                 # only a file beside the configuration is new: it has to pass the check all the same
-                await asyncio.to_thread(self._engine.check, context, paths.config(self.id).resolve())
+                await off_loop(self._engine.check, context, paths.config(self.id).resolve())
         except PosthouseError as error:
             self._refuse(Notice.of(error))
             return
@@ -212,16 +217,19 @@ class ManagedInstance:
             self._backoff = Backoff()
 
     async def _follow_probes(self, context: RenderContext, unit: UnitState, wanted: bool) -> None:
-        """Probe only what runs; a new start begins with fresh verdicts."""
-        if self._prober is not None and (not unit.is_running or not wanted or unit.started != self._probed_start):
+        """Probe only what runs; a new start begins with fresh verdicts, and so do other listeners."""
+        found = self._engine.probes(context)
+        listeners = (context.group.addresses, *(probe.name for probe in found))
+        is_new = (unit.started, listeners) != self._probed
+        if self._prober is not None and (not unit.is_running or not wanted or is_new):
             await self._prober.stop()
             self._prober = None
             self._changed()
         if self._prober is None and unit.is_running and wanted:
             every = Seconds(context.settings["agent.probe_interval"])
-            probes = tuple(replace(probe, every=every) for probe in self._engine.probes(context))
+            probes = tuple(replace(probe, every=every) for probe in found)
             self._prober = Prober(probes, self._changed)
-            self._probed_start = unit.started
+            self._probed = (unit.started, listeners)
             self._prober.start()
 
     async def _act(self, action: Action, context: RenderContext, now: float, most: Seconds) -> None:
@@ -230,7 +238,8 @@ class ManagedInstance:
         log.info("%s: %s", self.id, action)
         if action in (Action.START, Action.RESTART):
             await self._before_start(now, most)
-            await asyncio.to_thread(self._engine.prepare, context)
+            await off_loop(self._engine.ready, context)
+            await off_loop(self._engine.prepare, context)
         if action is not Action.RELOAD and self._prober is not None:
             await self._prober.stop()  # what it found was said by the process that ends now
             self._prober = None

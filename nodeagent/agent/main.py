@@ -21,6 +21,7 @@ from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.tasks import tasks
+from nodeagent.agent.wake import Bell
 from nodeagent.identity import identity
 from nodeagent.resources.units import Units
 
@@ -55,12 +56,15 @@ async def serve(node: NodeFile) -> None:
     accounts.start()
     domains = DomainFollower()
     domains.start()
+    bell = Bell(agent.wake)
+    bell.hang()
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
         await agent.run(ended, lambda text: follower.write(keys.status(node.name), text))
     finally:
         notify("STOPPING=1")
+        bell.take_down()
         petting.cancel()
         follower.end()
         accounts.end()

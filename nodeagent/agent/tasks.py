@@ -9,14 +9,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from appliance import paths
 from appliance.cluster.names import MAIL_GROUP, GroupName, Seconds
 from appliance.cluster.report import Notice
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
+from nodeagent.agent import markers
 from nodeagent.agent.disk import DiskWatch
 from nodeagent.agent.housekeeping import Task
-from nodeagent.ownership.memory import marked
 
 log = logging.getLogger("posthouse.agent")
 
@@ -27,7 +26,7 @@ _PROGRAM = Seconds(600.0)
 
 def tasks(settings: Callable[[GroupName], Mapping[str, Any]]) -> tuple[Task, ...]:
     """Every task of a node. `settings` gives what a group goes by."""
-    watch = DiskWatch(marked, settings)
+    watch = DiskWatch(markers.active, settings)
 
     async def disks() -> tuple[Notice, ...]:
         return await asyncio.to_thread(watch.look, watch.places())
@@ -48,7 +47,7 @@ def tasks(settings: Callable[[GroupName], Mapping[str, Any]]) -> tuple[Task, ...
         return (Notice(key="time-not-synchronised"),) if found.synchronised is False else ()
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
-        if paths.owned_marker(MAIL_GROUP).exists():
+        if MAIL_GROUP in markers.active():
             count = int(await _program("appliance.directory.purge", MAIL_GROUP))
             if count:
                 log.info("removed the mail of %d deleted mailboxes", count)

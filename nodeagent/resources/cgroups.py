@@ -37,6 +37,16 @@ def populated_groups() -> frozenset[GroupName]:
     return frozenset(found)
 
 
+def processes(group: GroupName, unit: str) -> frozenset[str]:
+    """The names of the programs that run in a unit of the group (/proc/PID/comm, 15 characters)."""
+    names = set()
+    with suppress(OSError):  # the unit's folder goes with its last process
+        for pid in (_parent() / group_slice(group) / unit / "cgroup.procs").read_text().split():
+            with suppress(OSError):
+                names.add(Path(f"/proc/{pid}/comm").read_text().strip())
+    return frozenset(names)
+
+
 def kill_group(group: GroupName, deadline: Seconds) -> bool:
     """SIGKILL every process of the group; return whether it is empty within `deadline` seconds."""
     folder = group_cgroup(group)

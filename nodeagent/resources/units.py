@@ -8,6 +8,9 @@ on the next call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +26,11 @@ _MANAGER = "org.freedesktop.systemd1.Manager"
 _UNIT = "org.freedesktop.systemd1.Unit"
 _SERVICE = "org.freedesktop.systemd1.Service"
 _CALL_DEADLINE = Seconds(5.0)
+#: How often a unit is looked at that something else than a job of ours moves (systemd's own restart).
 _POLL = Seconds(0.05)
+#: A job's end may be told before the answer that names it; so many ends are remembered.
+_ENDS_KEPT = 256
+_JOB_ENDS = f"type='signal',sender='{_BUS}',path='{_ROOT}',interface='{_MANAGER}',member='JobRemoved'"
 
 
 class UnitsUnavailable(Unavailable):
@@ -75,6 +82,9 @@ class Units:
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
         self._running: dict[str, UnitState] = {}
+        self._jobs: dict[str, str] = {}
+        self._ended_jobs: deque[str] = deque(maxlen=_ENDS_KEPT)
+        self._job_ended = asyncio.Event()
 
     async def state(self, unit: str) -> UnitState:
         """Return the unit's state; a unit that was never loaded is inactive.
@@ -113,27 +123,36 @@ class Units:
     async def start(self, unit: str) -> None:
         """Ask for a start, after forgetting earlier failures (a start limit must not outlive its reason)."""
         await self._call(unit, _ROOT, _MANAGER, "ResetFailedUnit", "s", unit, tolerate="NoSuchUnit")
-        await self._call(unit, _ROOT, _MANAGER, "StartUnit", "ss", unit, "replace")
+        await self._job(unit, "StartUnit")
 
     async def stop(self, unit: str) -> None:
-        await self._call(unit, _ROOT, _MANAGER, "StopUnit", "ss", unit, "replace", tolerate="NoSuchUnit")
+        await self._job(unit, "StopUnit", tolerate="NoSuchUnit")
+
+    async def kill(self, unit: str) -> None:
+        """SIGKILL every process of a unit that is stopping, and forget that it did not end by itself."""
+        await self._call(unit, _ROOT, _MANAGER, "KillUnit", "ssi", unit, "all", signal.SIGKILL.value)
+        await self.settled(unit, _CALL_DEADLINE)
+        await self._call(unit, _ROOT, _MANAGER, "ResetFailedUnit", "s", unit, tolerate="NoSuchUnit")
 
     async def restart(self, unit: str) -> None:
         await self._call(unit, _ROOT, _MANAGER, "ResetFailedUnit", "s", unit, tolerate="NoSuchUnit")
-        await self._call(unit, _ROOT, _MANAGER, "RestartUnit", "ss", unit, "replace")
+        await self._job(unit, "RestartUnit")
 
     async def reload(self, unit: str) -> None:
-        await self._call(unit, _ROOT, _MANAGER, "ReloadOrRestartUnit", "ss", unit, "replace")
+        await self._job(unit, "ReloadOrRestartUnit")
 
     async def settled(self, unit: str, deadline: Seconds) -> UnitState:
-        """Wait until the unit is neither starting nor stopping; return its state then, or at the deadline."""
+        """Wait until the unit is neither starting nor stopping, and no job that was asked for here is under way;
+        return its state then, or at the deadline."""
         try:
             async with asyncio.timeout(deadline):
                 while True:
-                    state = await self.state(unit)
-                    if not state.is_settling:
+                    job_ended = self._job_ended
+                    if unit not in self._jobs and not (state := await self.state(unit)).is_settling:
                         return state
-                    await asyncio.sleep(_POLL)
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_POLL):
+                            await job_ended.wait()
         except TimeoutError:
             return await self.state(unit)
 
@@ -141,6 +160,24 @@ class Units:
         if self._bus is not None:
             self._bus.disconnect()
             self._bus = None
+        self._jobs.clear()  # nobody will tell of their ends
+
+    async def _job(self, unit: str, member: str, tolerate: str = "") -> None:
+        """Queue a job of systemd's; `settled` waits for its end."""
+        for job in await self._call(unit, _ROOT, _MANAGER, member, "ss", unit, "replace", tolerate=tolerate):
+            if job not in self._ended_jobs:
+                self._jobs[unit] = job
+
+    def _heard(self, message: Message) -> None:
+        """JobRemoved (org.freedesktop.systemd1(5)): systemd tells whoever queued the job of its end."""
+        if message.message_type is not MessageType.SIGNAL or message.member != "JobRemoved":
+            return
+        _, job, unit, _ = message.body
+        self._ended_jobs.append(job)
+        if self._jobs.get(unit) == job:
+            del self._jobs[unit]
+        self._job_ended.set()  # whoever waits wakes
+        self._job_ended = asyncio.Event()
 
     async def _property(self, unit: str, path: str, name: str) -> Any:
         (found,) = await self._call(unit, path, "org.freedesktop.DBus.Properties", "Get", "ss", _UNIT, name)
@@ -151,7 +188,7 @@ class Units:
         return {name: variant.value for name, variant in found.items()}
 
     async def _call(
-        self, unit: str, path: str, interface: str, member: str, signature: str, *body: str, tolerate: str = ""
+        self, unit: str, path: str, interface: str, member: str, signature: str, *body: str | int, tolerate: str = ""
     ) -> list[Any]:
         message = Message(
             destination=_BUS, path=path, interface=interface, member=member, signature=signature, body=list(body)
@@ -173,5 +210,17 @@ class Units:
     async def _connected(self) -> MessageBus:
         async with self._connecting:
             if self._bus is None or not self._bus.connected:
-                self._bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+                bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+                bus.add_message_handler(self._heard)
+                await bus.call(
+                    Message(
+                        destination="org.freedesktop.DBus",
+                        path="/org/freedesktop/DBus",
+                        interface="org.freedesktop.DBus",
+                        member="AddMatch",
+                        signature="s",
+                        body=[_JOB_ENDS],
+                    )
+                )
+                self._bus = bus
             return self._bus

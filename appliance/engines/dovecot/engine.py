@@ -8,6 +8,7 @@ docs/developers/mail-topology.md.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,10 @@ _AUTH_WORKERS: Final = 8
 _OTHER_AUTH_CLIENTS: Final = 200
 #: From here on Postfix asks at RCPT whether a message fits. A quarter of a quota is more than any message, as a rule.
 _NEAR_PERCENT: Final = 75
+#: What serves no session that was let in. The master sleeps for a second after its children have ended.
+_SERVANTS: Final = frozenset(
+    {"dovecot", "log", "anvil", "config", "stats", "auth", "imap-login", "pop3-login", "managesieve-log"}
+)
 _VMAIL: Final = "vmail"
 _VMAIL_UID: Final = 57143
 
@@ -150,8 +155,11 @@ class Dovecot(Engine):
         if result.returncode != 0 or result.stderr.strip():
             raise ConfigurationRefused(context.instance, result.stderr.strip() or f"doveconf: {result.returncode}")
 
-    def prepare(self, context: RenderContext) -> None:
+    def ready(self, context: RenderContext) -> None:
         domain_fields.ensure(context.instance)
+
+    def ended_in_substance(self, processes: Collection[str]) -> bool:
+        return set(processes) <= _SERVANTS
 
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         return dovecot_probes(context, self._secret)

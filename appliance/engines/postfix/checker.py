@@ -21,12 +21,15 @@ _SMTPD: Final = "/usr/lib/postfix/sbin/smtpd"
 #: Postfix reads main.cf again and again until it is this old (seconds), lest it read half of one.
 COOL: Final = 10.0
 _SPOOL: Final = re.compile(r"^(queue|data)_directory = .*$", re.MULTILINE)
+#: The group's addresses are up where it runs, and a standby is checked as well.
+_INTERFACES: Final = re.compile(r"^inet_interfaces = .*$", re.MULTILINE)
 
 
 def problems(folder: Path) -> list[str]:
     """Everything that speaks against the configuration in `folder`; empty when nothing does.
 
-    Runs on a copy with a queue of its own, so that neither the real queue nor its volume is needed.
+    Runs on a copy with a queue of its own, so that neither the real queue, its volume nor the group's addresses
+    are needed.
     """
     with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as scratch:
         trial = Path(scratch)
@@ -35,6 +38,7 @@ def problems(folder: Path) -> list[str]:
         for name in ("queue", "data"):
             (trial / name).mkdir(mode=0o755)
         main = _SPOOL.sub(lambda match: f"{match[1]}_directory = {trial / match[1]}", (folder / "main.cf").read_text())
+        main = _INTERFACES.sub("inet_interfaces = all", main)
         _put(trial, main)
         (trial / "master.cf").write_text((folder / "master.cf").read_text())
         return (

@@ -116,7 +116,7 @@ class Postfix(Engine):
         if found:
             raise ConfigurationRefused(context.instance, "\n".join(found))
 
-    def prepare(self, context: RenderContext) -> None:
+    def ready(self, context: RenderContext) -> None:
         domain_copy.ensure(context.instance)
         # Each of Postfix's programs would wait until it is this old, lest it read half of it; it came by one rename.
         cooled = time.time() - COOL

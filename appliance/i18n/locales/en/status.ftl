@@ -60,3 +60,4 @@ service-agent-silent = The agent's last report is { $seconds } s old: what is as
 service-list-stale = This is { $seconds } s old: the agent does not report. For what runs now: posthouse status
 service-no-report = The agent has not reported yet: nothing is known of its instances. See: systemctl status posthouse-agent
 service-counter-unreadable = The restart counter of { $instance } in the store is not a number and is set anew.
+standby-not-checked-yet = Group { $group }: its configuration is still being checked here.

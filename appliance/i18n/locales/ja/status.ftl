@@ -60,3 +60,4 @@ service-agent-silent = エージェントの最後の報告は { $seconds } 秒�
 service-list-stale = これは { $seconds } 秒前の内容です。エージェントから報告がありません。現在の状態: posthouse status
 service-no-report = エージェントからまだ報告がなく、インスタンスについて何もわかりません。確認: systemctl status posthouse-agent
 service-counter-unreadable = ストアにある { $instance } の再起動カウンターが数値でないため、設定し直します。
+standby-not-checked-yet = グループ { $group }：このノードでその設定をまだ確認中です。

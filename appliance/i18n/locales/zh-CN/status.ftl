@@ -60,3 +60,4 @@ service-agent-silent = 代理的上次报告是 { $seconds } 秒前：现在提�
 service-list-stale = 以下内容是 { $seconds } 秒前的：代理没有报告。要了解当前运行情况：posthouse status
 service-no-report = 代理尚未报告，无法得知其实例。查看：systemctl status posthouse-agent
 service-counter-unreadable = 存储中 { $instance } 的重启计数不是数字，已重新设置。
+standby-not-checked-yet = 组 { $group }：本节点仍在检查它的配置。

@@ -60,3 +60,4 @@ service-agent-silent = 代理程式的上次回報是 { $seconds } 秒前：現�
 service-list-stale = 以下內容是 { $seconds } 秒前的：代理程式沒有回報。要了解目前執行情況：posthouse status
 service-no-report = 代理程式尚未回報，無法得知其執行個體。查看：systemctl status posthouse-agent
 service-counter-unreadable = 儲存中 { $instance } 的重啟計數不是數字，已重新設定。
+standby-not-checked-yet = 群組 { $group }：本節點仍在檢查它的設定。
