@@ -117,6 +117,16 @@ def test_of_postfix_the_master_alone_is_root(node: Node) -> None:
         assert (process.accounts, process.effective) == (["postfix"], 0), process
 
 
+def test_of_dovecot_only_those_are_root_who_meet_nobody(node: Node) -> None:
+    """The processes that wait for their first session are not root either."""
+    running = processes(node, DOVECOT)
+    assert {each.program for each in running if "root" in each.accounts} == {"dovecot", "log", "config"}
+    waiting = [each for each in running if each.program in {"imap", "lmtp"}]
+    assert {each.program for each in waiting} == {"imap", "lmtp"}
+    for process in waiting:
+        assert (process.accounts, process.effective) == (["vmail"], 0), process
+
+
 def test_whoever_serves_a_person_or_meets_a_stranger_is_not_root(node: Node, ca_file: Path) -> None:
     with mail_node(node, ca_file, "accounts.test") as mail:
         alice = mail.mailbox()
