@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from tests.load.auditors import audit, audit_mailbox
+from tests.load.journal import audit_journal, entries, owners_in_order
 from tests.load.outage import OutageWatch, Target
 from tests.load.ownership import Watchpost, holders_now
 from tests.load.senders import Ledger
@@ -98,3 +99,29 @@ def test_an_outage_is_the_longest_gap_between_two_successes_that_ends_after_a_mo
     watch.successes["imap"] = [0.0, 3.0, 3.05, 4.0, 4.05, 6.0]
     assert watch.outage("imap", since=3.5) == pytest.approx(1.95)
     assert watch.outage("smtp", since=0.0) == 0.0
+
+
+def line(node: str, epoch: int, happened: str = "attached") -> dict[str, object]:
+    return {"node": node, "epoch": epoch, "happened": happened}
+
+
+def test_a_volume_that_went_from_hand_to_hand_has_a_clean_journal() -> None:
+    lines = [line("a", 3), line("a", 3, "detached"), line("b", 7), line("a", 9), line("a", 9, "detached")]
+    assert not audit_journal(lines)
+    assert owners_in_order(lines) == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [line("a", 3), line("b", 7), line("a", 3, "detached")],
+        [line("a", 3), line("b", 3)],
+        [line("b", 7), line("a", 3)],
+    ],
+)
+def test_an_owner_that_writes_after_the_next_one_is_found(lines: list[dict[str, object]]) -> None:
+    assert audit_journal(lines)
+
+
+def test_a_torn_line_of_a_journal_is_passed_over() -> None:
+    assert entries('{"node": "a", "epoch": 3, "happened": "attached"}\n{"node": "b", "ep') == [line("a", 3)]
