@@ -14,8 +14,10 @@ from appliance.cluster.names import NodeName
 from nodeagent.resources.volumes.base import Promise, VolumeDriver
 from nodeagent.resources.volumes.block import BlockVolume
 from nodeagent.resources.volumes.directory import DirectoryVolume
+from nodeagent.resources.volumes.drbd import DrbdVolume
 from nodeagent.resources.volumes.fault import VolumeFault
 from nodeagent.resources.volumes.mounts import mounted_below
+from nodeagent.resources.volumes.nfs import NfsVolume
 from nodeagent.resources.volumes.reservation import ReservationKey
 
 __all__ = ["Promise", "ReservationKey", "VolumeDriver", "VolumeFault", "driver", "mounted_below", "volumes_of"]
@@ -28,8 +30,10 @@ def driver(spec: VolumeSpec, node: NodeName, target: Path) -> VolumeDriver:
             return DirectoryVolume(target)
         case model.VolumeDriver.BLOCK:
             return BlockVolume(spec, node, target)
-        case _:
-            raise VolumeFault("volume-driver-unknown", driver=spec.driver)
+        case model.VolumeDriver.NFS:
+            return NfsVolume(spec, node, target)
+        case model.VolumeDriver.DRBD:
+            return DrbdVolume(spec, node, target)
 
 
 def volumes_of(group: ServiceGroup, target: Path) -> tuple[tuple[VolumeSpec, Path], ...]:

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-MOUNTINFO = Path("/proc/self/mountinfo")
+#: A thread may have a mount namespace of its own (unshare(2)).
+MOUNTINFO = Path("/proc/thread-self/mountinfo")
 _AGAIN = 0.02
+_READ_ONLY = frozenset({"ro", "emergency_ro"})
 #: umount2(2)
 _FORCE = 1
 _NOFOLLOW = 8
@@ -33,8 +35,8 @@ class Mount:
 
     @property
     def read_only(self) -> bool:
-        """Whether the mount or its file system takes no writes."""
-        return "ro" in self.options
+        """Whether mount or file system takes no writes; ext4 says emergency_ro after an error since Linux 6.15."""
+        return not self.options.isdisjoint(_READ_ONLY)
 
 
 def parse(text: str) -> tuple[Mount, ...]:
@@ -95,9 +97,18 @@ def holders(target: Path, device: str | None) -> tuple[str, ...]:
     """
     return tuple(
         f"{_name(process)} ({process.name})"
-        for process in sorted(Path("/proc").glob("[1-9]*"), key=lambda each: int(each.name))
+        for process in _processes()
         if _uses(process, target) or (device is not None and _mounts(process, device))
     )
+
+
+def mounters(device: str) -> tuple[str, ...]:
+    """The processes in whose mount namespaces a file system (MAJOR:MINOR) is mounted, as `NAME (PID)`."""
+    return tuple(f"{_name(process)} ({process.name})" for process in _processes() if _mounts(process, device))
+
+
+def _processes() -> list[Path]:
+    return sorted(Path("/proc").glob("[1-9]*"), key=lambda each: int(each.name))
 
 
 def _name(process: Path) -> str:
