@@ -35,7 +35,7 @@ def options(version: str, own: tuple[str, ...]) -> str:
 
 def server(source: str) -> str:
     """The host in SERVER:/PATH; an IPv6 address stands in brackets."""
-    return source.rpartition(":/")[0].strip("[]")
+    return source.partition(":/")[0].strip("[]")
 
 
 class NfsVolume(VolumeDriver):

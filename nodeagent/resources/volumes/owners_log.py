@@ -21,7 +21,7 @@ from appliance.durable_files import replace, sync_folder
 FOLDER = ".posthouse"
 NAME = "owners.log"
 #: Bytes. A longer log loses its older half.
-_MOST = 256 * 1024
+MOST = 256 * 1024
 
 
 class Happened(StrEnum):
@@ -73,7 +73,7 @@ def _append(folder: Path, line: bytes) -> None:
         os.fsync(handle)
         if size == 0:
             sync_folder(folder)
-        kept = os.pread(handle, _MOST, size + len(line) - _MOST // 2) if size > _MOST else b""
+        kept = os.pread(handle, MOST, size + len(line) - MOST // 2) if size > MOST else b""
     finally:
         os.close(handle)
     if kept:
