@@ -30,6 +30,7 @@ def cluster_status(as_json: bool) -> None:
 def _data(seen: Overview) -> dict[str, object]:
     return {
         "leader": seen.leader,
+        "controller": seen.controller,
         "nodes": seen.nodes,
         "groups": seen.groups,
         "events": seen.events,
@@ -47,6 +48,8 @@ def screen(seen: Overview) -> Iterable[str]:
     yield ""
     leader = seen.leader
     yield translate("cluster-leader", node=leader) if leader else translate("cluster-no-leader")
+    if seen.controller is not None:
+        yield translate("controller-since", since=moment(seen.controller.since) or "")
     reasons = list(_reasons(seen))
     if reasons:
         yield ""
@@ -58,6 +61,10 @@ def screen(seen: Overview) -> Iterable[str]:
 
 
 def _reasons(seen: Overview) -> Iterable[str]:
+    if seen.controller is not None:
+        for each in seen.controller.waiting:
+            yield translate("controller-waits", node=each.node, groups=", ".join(each.groups))
+        yield from (in_words(notice) for notice in seen.controller.notices)
     for group in seen.groups:
         if group.state in (GroupState.WAITING, GroupState.ILL, GroupState.STOPPED) and group.reason:
             why = in_words(Notice(key=group.reason, facts=dict(group.facts)))

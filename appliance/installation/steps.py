@@ -63,10 +63,10 @@ def steps(identity: NodeFile) -> Iterable[Step]:
 
 def mask_default_units() -> bool:
     """Stop and mask Debian's own instances of the engines."""
-    states = _systemctl("is-enabled", *preflight.DEFAULT_UNITS, check=False).split()
+    states = systemctl("is-enabled", *preflight.DEFAULT_UNITS, check=False).split()
     if states and all(state == "masked" for state in states):
         return False
-    _systemctl("mask", "--now", *preflight.DEFAULT_UNITS)
+    systemctl("mask", "--now", *preflight.DEFAULT_UNITS)
     return True
 
 
@@ -90,9 +90,9 @@ def make_keys(identity: NodeFile) -> bool:
 
 def start_units() -> bool:
     """Start keeper and agent, now and at every boot."""
-    before = _systemctl("is-active", *UNITS, check=False).split()
-    _systemctl("enable", *UNITS)
-    _systemctl("start", *UNITS)
+    before = systemctl("is-active", *UNITS, check=False).split()
+    systemctl("enable", *UNITS)
+    systemctl("start", *UNITS)
     return before != ["active"] * len(UNITS)
 
 
@@ -128,7 +128,8 @@ def _store(identity: NodeFile) -> Store:
     return store
 
 
-def _systemctl(*words: str, check: bool = True) -> str:
+def systemctl(*words: str, check: bool = True) -> str:
+    """What systemctl(1) answers; raise PosthouseError when `check` and it fails, or when it does not end."""
     try:
         done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=_COMMAND, check=False)
     except subprocess.TimeoutExpired as error:

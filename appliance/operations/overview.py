@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from appliance.cluster import keys
 from appliance.cluster.decided import (
     ClusterEvent,
+    ControllerReport,
     Drain,
     FenceProgress,
     FenceRecord,
@@ -92,9 +93,10 @@ class GroupLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything of the cluster's screen."""
+    """Everything of the cluster's screen. `controller`: what the leader has to say."""
 
     leader: NodeName | None
+    controller: ControllerReport | None
     nodes: tuple[NodeLine, ...]
     groups: tuple[GroupLine, ...]
     events: tuple[ClusterEvent, ...]
@@ -109,6 +111,7 @@ class Overview:
             and all(node.state is NodeState.ALIVE for node in self.nodes)
             and all(group.state in (GroupState.ACTIVE, GroupState.STOPPED) for group in self.groups)
             and not self.unreadable
+            and not (self.controller is not None and (self.controller.waiting or self.controller.notices))
         )
 
 
@@ -129,6 +132,7 @@ class _Sorted:
     observations: list[Observation] = field(default_factory=list)
     events: list[ClusterEvent] = field(default_factory=list)
     leader: NodeName | None = None
+    controller: ControllerReport | None = None
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -143,8 +147,9 @@ def overview(records: Iterable[Record], revision: int) -> Overview:
     found = _sort(records)
     groups = tuple(_group_line(group, found) for _, group in sorted(found.groups.items()))
     nodes = tuple(_node_line(node, found) for _, node in sorted(found.nodes.items()))
+    said = found.controller if found.controller is not None and found.controller.node == found.leader else None
     return Overview(
-        found.leader, nodes, groups, tuple(found.events[-LATEST:]), tuple(sorted(found.unreadable)), revision
+        found.leader, said, nodes, groups, tuple(found.events[-LATEST:]), tuple(sorted(found.unreadable)), revision
     )
 
 
@@ -184,6 +189,8 @@ def _put_away(record: Record, found: _Sorted) -> None:
         found.events.append(ClusterEvent.model_validate_json(record.value))
     elif key == keys.LEADER:
         found.leader = Leadership.model_validate_json(record.value).node
+    elif key == keys.CONTROLLER:
+        found.controller = ControllerReport.model_validate_json(record.value)
 
 
 def _node_line(node: Node, found: _Sorted) -> NodeLine:

@@ -13,6 +13,7 @@ from appliance.settings.sections import (
     agent,
     alert,
     auth,
+    controller,
     directory,
     fts,
     imap,
@@ -25,7 +26,22 @@ from appliance.settings.sections import (
     tls,
 )
 
-_SECTIONS = (smtp, imap, pop3, lmtp, managesieve, auth, password, tls, mailbox, fts, directory, agent, alert)
+_SECTIONS = (
+    smtp,
+    imap,
+    pop3,
+    lmtp,
+    managesieve,
+    auth,
+    password,
+    tls,
+    mailbox,
+    fts,
+    directory,
+    agent,
+    controller,
+    alert,
+)
 
 #: Every parameter by name, in the order of the reference.
 PARAMETERS: Mapping[str, Parameter] = MappingProxyType(

@@ -129,6 +129,7 @@ settings-section-mailbox = Mailboxes
 settings-section-fts = Full-text search
 settings-section-directory = Directory (OpenLDAP)
 settings-section-agent = Node agent
+settings-section-controller = Controller
 
 # Titles and help of the parameters.
 
@@ -264,3 +265,9 @@ setting-alert-clear-after = All-clear after
     .help = How long something must be well again before its end is told.
 setting-alert-repeat = Alert again every
     .help = How often an alert is told again while it stands.
+setting-controller-moves-at-once = Groups moved at a time
+    .help = So many groups may be on their way at once when nodes are emptied, limits change or groups go back to nodes that they prefer.
+setting-controller-move-patience = Patience with a move
+    .help = A planned move that takes longer is told as stuck.
+setting-controller-metrics-port = Port of the controller's figures
+    .help = Where the controller tells its figures to Prometheus, on 127.0.0.1; 0 for nowhere.

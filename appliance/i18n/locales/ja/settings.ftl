@@ -129,6 +129,7 @@ settings-section-mailbox = メールボックス
 settings-section-fts = 全文検索
 settings-section-directory = ディレクトリー（OpenLDAP）
 settings-section-agent = ノードエージェント
+settings-section-controller = コントローラー
 
 # Titles and help of the parameters.
 
@@ -264,3 +265,9 @@ setting-alert-clear-after = 解消までの時間
     .help = 正常に戻ってどれだけ続けば解消を知らせるか。
 setting-alert-repeat = 警報の繰り返し
     .help = 続いている警報を再び知らせる間隔。
+setting-controller-moves-at-once = 同時に移動するグループ数
+    .help = ノードを空にするとき、上限の変更時、優先ノードへ戻るときに、同時に移動してよいグループの数。
+setting-controller-move-patience = 移動を待つ時間
+    .help = 計画された移動がこれより長くかかると、停滞として知らせます。
+setting-controller-metrics-port = コントローラーの指標のポート
+    .help = コントローラーが 127.0.0.1 で Prometheus に指標を出すポート。0 は出しません。

@@ -129,6 +129,7 @@ settings-section-mailbox = 邮箱
 settings-section-fts = 全文搜索
 settings-section-directory = 目录服务（OpenLDAP）
 settings-section-agent = 节点代理
+settings-section-controller = 控制器
 
 # Titles and help of the parameters.
 
@@ -264,3 +265,9 @@ setting-alert-clear-after = 恢复延迟
     .help = 恢复正常多久后才通知恢复。
 setting-alert-repeat = 重复告警间隔
     .help = 故障未恢复时重复告警的间隔。
+setting-controller-moves-at-once = 同时迁移的服务组数
+    .help = 清空节点、调整上限或服务组回到首选节点时，最多同时迁移的服务组数。
+setting-controller-move-patience = 迁移的等待时间
+    .help = 计划内迁移超过此时间即报告为停滞。
+setting-controller-metrics-port = 控制器指标端口
+    .help = 控制器在 127.0.0.1 上向 Prometheus 提供指标的端口；0 表示不提供。

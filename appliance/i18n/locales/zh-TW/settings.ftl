@@ -129,6 +129,7 @@ settings-section-mailbox = 信箱
 settings-section-fts = 全文搜尋
 settings-section-directory = 目錄服務（OpenLDAP）
 settings-section-agent = 節點代理程式
+settings-section-controller = 控制器
 
 # Titles and help of the parameters.
 
@@ -264,3 +265,9 @@ setting-alert-clear-after = 恢復延遲
     .help = 恢復正常多久後才通知恢復。
 setting-alert-repeat = 重複告警間隔
     .help = 故障未恢復時重複告警的間隔。
+setting-controller-moves-at-once = 同時移動的服務組數
+    .help = 清空節點、調整上限或服務組回到首選節點時，最多同時移動的服務組數。
+setting-controller-move-patience = 移動的等待時間
+    .help = 計劃內移動超過此時間即回報為停滯。
+setting-controller-metrics-port = 控制器指標連接埠
+    .help = 控制器在 127.0.0.1 上向 Prometheus 提供指標的連接埠；0 表示不提供。

@@ -1,0 +1,50 @@
+# The controller: where groups are placed and why, what was decided, fences.
+
+placement-stays = it stays on { $to }
+placement-home = placed on { $to }, the best of the nodes that are ready
+placement-wish = placed on { $to }, as an operator wished
+placement-apart = placed on { $to }, apart from a group that it must not be beside
+placement-together = placed on { $to }, together with the groups that it belongs to
+placement-unfit = placed on { $to }, because the node before could not serve it
+placement-not-allowed = placed on { $to }, because the node before may not own it any more
+placement-drained = placed on { $to }, because the node before is being emptied
+placement-limit = placed on { $to }, because the node before owned more groups than it may
+placement-failback = placed on { $to }, which it prefers and which is well again
+placement-stopped = stopped, as an operator wished
+placement-no-node = nowhere: no node that may own it is ready
+placement-no-room = nowhere: the nodes that may own it are full, or own a group that it must not be beside
+
+event-leads = leads from now on, epoch { $epoch }
+event-grant-unowned = granted to { $to }: nobody owned it
+event-grant-unconfirmed = granted to { $to }: { $old } never took it up
+event-grant-restarted = granted to { $to }: { $old } restarted and began with nothing
+event-grant-fenced = taken over by { $to }: { $old } is verified as cut off
+event-grant-waited = taken over by { $to }: the watchdog of { $old } has reset it for certain
+event-grant-acknowledged = taken over by { $to }: an operator says that { $old } is off
+event-owner-healthy = its owner renews its session again; nothing was done
+event-wait-silence = its owner is silent and has a watchdog: waiting until that has reset it for certain
+event-leave-silent = its owner answers no other node but renews its session, and cannot be fenced: nothing is done
+event-ask-operator = stays down: nothing proves that its owner is off. See that it is, then: posthouse node acknowledge NODE
+event-fence-owner-silent = is cut off by { $agent }: other nodes have no answer from it
+event-fence-session-unrenewed = is cut off by { $agent }: it does not renew its session
+event-fence-session-gone = is cut off by { $agent }: its session is gone
+event-fence-requested = is cut off, as { $by } wished
+event-fence-verified = is verified as cut off
+event-fence-unverified = was ordered off and does not read off: { $detail }
+event-fence-refused = could not be cut off, it is tried again: { $detail }
+event-fence-unanswered = its fence did not answer in time, it is tried again: { $detail }
+event-start-waits = waits for group { $before } to run
+event-volume-broken = its volume is read-only or hangs on this node
+event-not-taken-up = was granted and not taken up in time: another node is tried if there is one
+event-move-stuck = its move to { $to } has not ended after { $seconds } s
+event-acknowledgement-used = the operator's word that it is off was used and is forgotten
+event-node-back = is back after it was cut off
+
+notice-fence-failed = Node { $node } could not be cut off: { $detail } Its groups stay down. See that it is off, then: posthouse node acknowledge { $node }
+notice-move-stuck = The move of group { $group } away from { $node } does not end.
+notice-unreadable = The record { $key } cannot be read and is left as it is.
+fence-agent-missing = the program { $agent } is not installed; see Debian's fence-agents
+fence-agent-unusable = the program { $agent } cannot be run: { $detail }
+work-bad-cron = { $field }: “{ $value }” is not of the form of crontab(5): minute hour day month weekday
+controller-waits = waiting for the operator: acknowledge that { $node } is off (groups: { $groups }). See that it is, then: posthouse node acknowledge { $node }
+controller-since = It leads since { $since }.

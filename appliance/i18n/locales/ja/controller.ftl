@@ -1,0 +1,50 @@
+# コントローラー: 配置とその理由、決定、遮断。
+
+placement-stays = { $to } のまま変わりません
+placement-home = 準備のできたノードのうち最適な { $to } に配置しました
+placement-wish = 管理者の希望どおり { $to } に配置しました
+placement-apart = 同居できないグループを避けて { $to } に配置しました
+placement-together = 共に動くグループと同じ { $to } に配置しました
+placement-unfit = 前のノードでは提供できないため { $to } に配置しました
+placement-not-allowed = 前のノードは所有を許されなくなったため { $to } に配置しました
+placement-drained = 前のノードを空にするため { $to } に配置しました
+placement-limit = 前のノードのグループ数が上限を超えたため { $to } に配置しました
+placement-failback = 優先ノード { $to } が回復したため戻しました
+placement-stopped = 管理者の希望により停止しています
+placement-no-node = 配置先がありません: 所有できるノードで準備のできたものがありません
+placement-no-room = 配置先がありません: 所有できるノードは満杯か、同居できないグループを所有しています
+
+event-leads = リーダーになりました (エポック { $epoch })
+event-grant-unowned = 所有者がいなかったため { $to } に与えました
+event-grant-unconfirmed = { $old } が引き受けなかったため { $to } に与えました
+event-grant-restarted = { $old } が再起動して何も持たずに始めたため { $to } に与えました
+event-grant-fenced = { $old } の遮断を確認したため { $to } が引き継ぎました
+event-grant-waited = { $old } はウォッチドッグで確実にリセットされたため { $to } が引き継ぎました
+event-grant-acknowledged = 管理者が { $old } の停止を確認したため { $to } が引き継ぎました
+event-owner-healthy = 所有者がセッションの更新を再開しました。何もしていません
+event-wait-silence = 所有者が沈黙しています。ウォッチドッグが確実にリセットするまで待ちます
+event-leave-silent = 所有者は他のノードに応答しませんがセッションを更新しており、遮断もできません。何もしません
+event-ask-operator = 停止したままです: 所有者の停止を証明できません。停止を確かめてから posthouse node acknowledge ノード を実行してください
+event-fence-owner-silent = 他のノードに応答しないため { $agent } で遮断します
+event-fence-session-unrenewed = セッションを更新しないため { $agent } で遮断します
+event-fence-session-gone = セッションがなくなったため { $agent } で遮断します
+event-fence-requested = { $by } の希望により遮断します
+event-fence-verified = 遮断を確認しました
+event-fence-unverified = 停止を命じましたが、停止と読み取れません: { $detail }
+event-fence-refused = 遮断できませんでした。再試行します: { $detail }
+event-fence-unanswered = 遮断プログラムが時間内に応答しませんでした。再試行します: { $detail }
+event-start-waits = グループ { $before } の稼働を待っています
+event-volume-broken = このノードでボリュームが読み取り専用か応答しません
+event-not-taken-up = 与えられましたが時間内に引き受けられませんでした。他のノードがあれば試します
+event-move-stuck = { $to } への移動が { $seconds } 秒たっても終わりません
+event-acknowledgement-used = 管理者による停止の確認は使われ、消去されました
+event-node-back = 遮断後に復帰しました
+
+notice-fence-failed = ノード { $node } を遮断できませんでした: { $detail } グループは停止したままです。停止を確かめてから posthouse node acknowledge { $node } を実行してください
+notice-move-stuck = グループ { $group } の { $node } からの移動が終わりません。
+notice-unreadable = レコード { $key } を読み取れないため、そのままにします。
+fence-agent-missing = プログラム { $agent } がありません。Debian の fence-agents を参照してください
+fence-agent-unusable = プログラム { $agent } を実行できません: { $detail }
+work-bad-cron = { $field }: 「{ $value }」は crontab(5) の形式 (分 時 日 月 曜日) ではありません
+controller-waits = 管理者を待っています: { $node } が停止していることを確かめ (グループ: { $groups })、posthouse node acknowledge { $node } を実行してください
+controller-since = { $since } からリーダーです。

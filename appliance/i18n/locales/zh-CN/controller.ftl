@@ -1,0 +1,50 @@
+# 控制器：服务组的放置与原因、决策、隔离。
+
+placement-stays = 留在 { $to } 上
+placement-home = 放置到 { $to }：就绪节点中的首选
+placement-wish = 按管理员的要求放置到 { $to }
+placement-apart = 放置到 { $to }：不得与另一服务组同处一个节点
+placement-together = 放置到 { $to }：与所属的服务组在一起
+placement-unfit = 放置到 { $to }：原节点无法为其提供服务
+placement-not-allowed = 放置到 { $to }：原节点不再允许拥有它
+placement-drained = 放置到 { $to }：原节点正在清空
+placement-limit = 放置到 { $to }：原节点的服务组数超过上限
+placement-failback = 放置到 { $to }：首选节点已恢复
+placement-stopped = 按管理员的要求停止
+placement-no-node = 无处可放：没有允许拥有它且就绪的节点
+placement-no-room = 无处可放：允许拥有它的节点已满，或有不得与其同处的服务组
+
+event-leads = 从现在起担任领导者，纪元 { $epoch }
+event-grant-unowned = 授予 { $to }：此前无人拥有
+event-grant-unconfirmed = 授予 { $to }：{ $old } 未曾接手
+event-grant-restarted = 授予 { $to }：{ $old } 已重启，未持有任何资源
+event-grant-fenced = 由 { $to } 接管：已确认 { $old } 被隔离
+event-grant-waited = 由 { $to } 接管：{ $old } 的看门狗必已将其复位
+event-grant-acknowledged = 由 { $to } 接管：管理员确认 { $old } 已断电
+event-owner-healthy = 拥有者恢复续约；未采取任何动作
+event-wait-silence = 拥有者无响应但有看门狗：等待其确定复位
+event-leave-silent = 拥有者不应答其他节点但仍在续约，且无法隔离：不采取动作
+event-ask-operator = 保持停止：无法证明拥有者已断电。请确认其已断电，然后执行：posthouse node acknowledge 节点
+event-fence-owner-silent = 由 { $agent } 隔离：其他节点得不到其应答
+event-fence-session-unrenewed = 由 { $agent } 隔离：未续约会话
+event-fence-session-gone = 由 { $agent } 隔离：其会话已消失
+event-fence-requested = 按 { $by } 的要求隔离
+event-fence-verified = 已确认被隔离
+event-fence-unverified = 已下令断电但读数并非断电：{ $detail }
+event-fence-refused = 未能隔离，将重试：{ $detail }
+event-fence-unanswered = 隔离程序未及时应答，将重试：{ $detail }
+event-start-waits = 等待服务组 { $before } 先运行
+event-volume-broken = 其卷在此节点上只读或挂起
+event-not-taken-up = 已授予但未及时接手：如有其他节点则改试
+event-move-stuck = 向 { $to } 的迁移在 { $seconds } 秒后仍未完成
+event-acknowledgement-used = 管理员的断电确认已使用并清除
+event-node-back = 被隔离后已恢复
+
+notice-fence-failed = 未能隔离节点 { $node }：{ $detail } 其服务组保持停止。请确认其已断电，然后执行：posthouse node acknowledge { $node }
+notice-move-stuck = 服务组 { $group } 从 { $node } 的迁移未能完成。
+notice-unreadable = 记录 { $key } 无法读取，保持原样。
+fence-agent-missing = 未安装程序 { $agent }；参见 Debian 的 fence-agents
+fence-agent-unusable = 程序 { $agent } 无法运行：{ $detail }
+work-bad-cron = { $field }：“{ $value }”不符合 crontab(5) 的格式：分 时 日 月 星期
+controller-waits = 等待管理员：请确认 { $node } 已断电（服务组：{ $groups }），然后执行：posthouse node acknowledge { $node }
+controller-since = 自 { $since } 起担任领导者。

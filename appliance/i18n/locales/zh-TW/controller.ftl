@@ -1,0 +1,50 @@
+# 控制器：服務組的放置與原因、決策、隔離。
+
+placement-stays = 留在 { $to } 上
+placement-home = 放置到 { $to }：就緒節點中的首選
+placement-wish = 依管理員的要求放置到 { $to }
+placement-apart = 放置到 { $to }：不得與另一服務組同處一個節點
+placement-together = 放置到 { $to }：與所屬的服務組在一起
+placement-unfit = 放置到 { $to }：原節點無法為其提供服務
+placement-not-allowed = 放置到 { $to }：原節點不再允許擁有它
+placement-drained = 放置到 { $to }：原節點正在清空
+placement-limit = 放置到 { $to }：原節點的服務組數超過上限
+placement-failback = 放置到 { $to }：首選節點已恢復
+placement-stopped = 依管理員的要求停止
+placement-no-node = 無處可放：沒有允許擁有它且就緒的節點
+placement-no-room = 無處可放：允許擁有它的節點已滿，或有不得與其同處的服務組
+
+event-leads = 從現在起擔任領導者，紀元 { $epoch }
+event-grant-unowned = 授予 { $to }：此前無人擁有
+event-grant-unconfirmed = 授予 { $to }：{ $old } 未曾接手
+event-grant-restarted = 授予 { $to }：{ $old } 已重新啟動，未持有任何資源
+event-grant-fenced = 由 { $to } 接管：已確認 { $old } 被隔離
+event-grant-waited = 由 { $to } 接管：{ $old } 的看門狗必已將其重置
+event-grant-acknowledged = 由 { $to } 接管：管理員確認 { $old } 已斷電
+event-owner-healthy = 擁有者恢復續約；未採取任何動作
+event-wait-silence = 擁有者無回應但有看門狗：等待其確定重置
+event-leave-silent = 擁有者不回應其他節點但仍在續約，且無法隔離：不採取動作
+event-ask-operator = 保持停止：無法證明擁有者已斷電。請確認其已斷電，然後執行：posthouse node acknowledge 節點
+event-fence-owner-silent = 由 { $agent } 隔離：其他節點得不到其回應
+event-fence-session-unrenewed = 由 { $agent } 隔離：未續約工作階段
+event-fence-session-gone = 由 { $agent } 隔離：其工作階段已消失
+event-fence-requested = 依 { $by } 的要求隔離
+event-fence-verified = 已確認被隔離
+event-fence-unverified = 已下令斷電但讀數並非斷電：{ $detail }
+event-fence-refused = 未能隔離，將重試：{ $detail }
+event-fence-unanswered = 隔離程式未及時回應，將重試：{ $detail }
+event-start-waits = 等待服務組 { $before } 先執行
+event-volume-broken = 其磁碟區在此節點上唯讀或停滯
+event-not-taken-up = 已授予但未及時接手：如有其他節點則改試
+event-move-stuck = 向 { $to } 的移動在 { $seconds } 秒後仍未完成
+event-acknowledgement-used = 管理員的斷電確認已使用並清除
+event-node-back = 被隔離後已恢復
+
+notice-fence-failed = 未能隔離節點 { $node }：{ $detail } 其服務組保持停止。請確認其已斷電，然後執行：posthouse node acknowledge { $node }
+notice-move-stuck = 服務組 { $group } 從 { $node } 的移動未能完成。
+notice-unreadable = 記錄 { $key } 無法讀取，保持原樣。
+fence-agent-missing = 未安裝程式 { $agent }；參見 Debian 的 fence-agents
+fence-agent-unusable = 程式 { $agent } 無法執行：{ $detail }
+work-bad-cron = { $field }：「{ $value }」不符合 crontab(5) 的格式：分 時 日 月 星期
+controller-waits = 等待管理員：請確認 { $node } 已斷電（服務組：{ $groups }），然後執行：posthouse node acknowledge { $node }
+controller-since = 自 { $since } 起擔任領導者。

@@ -1,0 +1,264 @@
+"""The controller's loop: look, and while leading decide and act.
+
+A controller that does not lead looks all the same, so that when it leads it knows at once since when each node has
+been silent. Without an answer of the store, which needs a quorum, nothing is decided.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from appliance.clock import boottime
+from appliance.cluster import keys
+from appliance.cluster.decided import ControllerReport, FenceRecord, Placement
+from appliance.cluster.model import Fact
+from appliance.cluster.names import NodeName, Seconds
+from appliance.cluster.report import Notice
+from appliance.cluster.timing import Timing
+from appliance.coordination.store import Put, Store, StoreUnavailable
+from appliance.errors import BadInput, PosthouseError
+from appliance.ownership import taker
+from appliance.ownership.taker import FenceState, Sightings
+from appliance.settings.sections import controller as settings
+from controller import observers
+from controller.cases import Known
+from controller.election import Election, Led, NotLeading
+from controller.events import DecisionLog
+from controller.failover import Failover
+from controller.fencing.desk import FenceDesk
+from controller.fencing.progress import Fences
+from controller.follow import Follower
+from controller.housekeeping import tidy
+from controller.observers import Failing
+from controller.patience import Patience, cold
+from controller.placement.situation import Policy
+from controller.placing import Placing, running, situation
+from controller.protocol_timing import timing_of
+from controller.view import Look, Looker, Viewer
+
+log = logging.getLogger("posthouse.controller")
+
+#: Between two looks: at rest, and while something is under way.
+AT_REST = Seconds(0.5)
+BUSY = Seconds(0.2)
+#: Between two looks at least, however often the bell rings.
+_SHORTEST = Seconds(0.05)
+_READ_ALL = Seconds(10.0)
+
+_Kind = TypeVar("_Kind", bound=Fact)
+
+
+@dataclass
+class Eyes:
+    """What a controller has seen with its own eyes, leading or not."""
+
+    looker: Looker = field(default_factory=Looker)
+    look: Look | None = None
+    began: float | None = None
+    sightings: Sightings = field(default_factory=dict)
+    fails: Failing = field(default_factory=dict)
+    well: dict[NodeName, float] = field(default_factory=dict)
+
+    def take(self, look: Look, observations: Any, timing: Timing) -> None:
+        """Note one look."""
+        now = self.began = look.read_at if self.began is None else self.began
+        now = look.read_at
+        self.look = look
+        self.sightings = taker.observe(self.sightings, look.sessions, look.owners, now)
+        fresh = [name for name, seen in self.sightings.items() if observers.renewed(seen, now, timing)]
+        self.fails = observers.failing(self.fails, observations, fresh, now)
+        usable = observers.usable(self.sightings, self.fails, self.began, now, timing)
+        self.well = observers.well(self.well, usable, now)
+
+    def settled(self, timing: Timing) -> bool:
+        """Whether it has looked for long enough to have seen every living node renew."""
+        if self.look is None or self.began is None:
+            return False
+        return self.look.read_at - self.began > timing.renew + 2 * timing.reply
+
+
+class Controller:
+    """One node's controller. `step` once; `run` until told to end."""
+
+    def __init__(self, node: NodeName, store: Store, desk: FenceDesk, bell: threading.Event) -> None:
+        self.node = node
+        self.log = DecisionLog(node)
+        self.timing = Timing()
+        self.election = Election(node, boottime)
+        self.fences = Fences(desk, self.log, boottime)
+        self.failover = Failover(self.log, self.fences)
+        self.placing = Placing(self.log)
+        self.patience = Patience(self.log)
+        self.epoch: int | None = None
+        self._store = store
+        self._bell = bell
+        self._follower = Follower(store, bell)
+        self._viewer = Viewer()
+        self._eyes = Eyes()
+        self._loaded = False
+        self._busy = False
+        self._since = datetime.now(UTC)
+        self._reported: ControllerReport | None = None
+        self._refused: Notice | None = None
+
+    def run(self, ended: threading.Event, alive: Callable[[], None]) -> None:
+        """Look and decide until `ended`; then let another one lead. `alive` is called every time."""
+        self._follower.start()
+        try:
+            while not ended.is_set():
+                began = boottime()
+                self._bell.clear()
+                self.step()
+                alive()
+                self._bell.wait(max(_SHORTEST, (BUSY if self._busy else AT_REST) - (boottime() - began)))
+                ended.wait(_SHORTEST)
+        finally:
+            self._follower.end()
+            self.election.resign(self._store, self.timing)
+
+    def step(self) -> None:
+        """One look, and what follows from it."""
+        self._take_inbox()
+        try:
+            self.election.step(self._store, self.timing)
+            if self._loaded:
+                self._look()
+                self._lead()
+        except StoreUnavailable as error:
+            log.warning("nothing is decided: %s", error)
+            self._busy = False
+        except NotLeading:
+            self.election.doubt()
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def _take_inbox(self) -> None:
+        inbox = self._follower.inbox
+        while inbox:
+            batch = inbox.popleft()
+            if isinstance(batch, tuple):
+                self._viewer.load(*batch)
+                self._loaded = True
+            else:
+                self._viewer.apply(batch)
+        try:
+            self.timing, self._refused = timing_of(self._viewer.view), None
+        except BadInput as error:
+            self._refused = Notice.of(error)
+
+    def _look(self) -> None:
+        look = self._eyes.looker.look(self._store, self.timing.reply, boottime)
+        self._eyes.take(look, self._viewer.view.facts(keys.OBSERVATIONS).values(), self.timing)
+
+    def _known(self) -> Known:
+        eyes = self._eyes
+        assert eyes.look is not None
+        cut = {
+            name
+            for name, fence in self.fences.known.items()
+            if (session := eyes.look.sessions.get(name)) is not None
+            and session.epoch == fence.session_epoch
+            and fence.state is not FenceState.REFUSED
+        }
+        usable = frozenset(eyes.well) - cut
+        return Known(
+            self._viewer.view, eyes.look, self.timing, eyes.sightings, eyes.fails, dict(self.fences.known), usable
+        )
+
+    # --- leading ------------------------------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        epoch = self.election.epoch(self.timing)
+        if epoch is None:
+            self.epoch, self._busy = None, False
+            return
+        led = Led(self._store, epoch, self.timing.reply, lambda: self.election.step(self._store, self.timing))
+        if epoch != self.epoch:
+            self._begin(led)
+        self.fences.collect()
+        self.fences.save(led)
+        known, now = self._known(), boottime()
+        if now - known.look.read_at <= self.timing.reply:
+            self._decide(led, known, now)
+        tidy(led, known, self.log, self.fences)
+        self._report(led, known)
+        self.log.flush(led)
+
+    def _begin(self, led: Led) -> None:
+        """A leadership begins: read what another leader left, linearizably."""
+        placements = self._read(keys.PLACEMENTS, Placement)
+        fences = self._read(keys.FENCES, FenceRecord)
+        self.log.take_over(self._store, _READ_ALL)
+        self.placing.take_over({each.group: each for each in placements})
+        self.fences.take_over(fences)
+        self.epoch, self._since, self._reported = led.epoch, datetime.now(UTC), None
+        self.log.tell("event-leads", node=self.node, facts={"epoch": led.epoch})
+
+    def _read(self, prefix: str, kind: type[_Kind]) -> list[_Kind]:
+        found = []
+        for record in self._store.list(prefix, deadline=_READ_ALL)[0]:
+            try:
+                found.append(kind.model_validate_json(record.value))
+            except (ValidationError, PosthouseError):
+                log.error("%s cannot be read and is left as it is", record.key)
+        return found
+
+    def _decide(self, led: Led, known: Known, now: float) -> None:
+        healthy = known.healthy(now)
+        well_kept = running(known, healthy)
+        unfit = self.patience.unfit(known, healthy, now)
+        if self._eyes.settled(self.timing):
+            facts = situation(known, self.placing.placed, well_kept, unfit, cold(known))
+            self.placing.step(led, facts, self._eyes.well, now, Policy(self._setting("controller.moves_at_once")))
+            self.placing.forget(led, known)
+        self.failover.request(led, known)
+        self.failover.act(led, known, self.placing.goals, now)
+        self.patience.watch_moves(well_kept, self.placing.goals, now, self._setting("controller.move_patience"))
+        self._busy = self.fences.active or len(well_kept) < sum(
+            goal is not None for goal in self.placing.goals.values()
+        )
+
+    def _setting(self, name: str) -> Any:
+        """A setting of the whole system; a stored value that is not valid counts for nothing."""
+        parameter = next(each for each in settings.PARAMETERS if each.name == name)
+        stored = self._viewer.view.settings.get(name)
+        try:
+            return parameter.default if stored is None else parameter.load(stored)
+        except BadInput:
+            return parameter.default
+
+    @property
+    def metrics_port(self) -> int:
+        """Where figures are told on loopback; 0: nowhere."""
+        return int(self._setting("controller.metrics_port"))
+
+    def _report(self, led: Led, known: Known) -> None:
+        report = ControllerReport(
+            node=self.node,
+            epoch=led.epoch,
+            since=self._since,
+            waiting=self.failover.operator_needed,
+            notices=tuple(self._notices(known)),
+        )
+        if report != self._reported:
+            led.must_write([Put(keys.CONTROLLER, report.model_dump_json())])
+            self._reported = report
+
+    def _notices(self, known: Known) -> list[Notice]:
+        found = [] if self._refused is None else [self._refused]
+        for node, detail in sorted(self.fences.failures.items()):
+            found.append(Notice(key="notice-fence-failed", facts={"node": node, "detail": detail}, grave=True))
+        for group, node in sorted(self.patience.stuck.items()):
+            found.append(Notice(key="notice-move-stuck", facts={"group": group, "node": node}, grave=True))
+        unreadable = {*known.view.unreadable}
+        unreadable |= {keys.session(name) for name in known.look.unreadable_sessions}
+        unreadable |= {keys.owner(name) for name in known.look.unreadable_owners}
+        found += [Notice(key="notice-unreadable", facts={"key": key}) for key in sorted(unreadable)[:10]]
+        return found

@@ -1,0 +1,1 @@
+"""The controller: placement, failover, election and fencing without a store."""
