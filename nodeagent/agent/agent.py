@@ -16,7 +16,7 @@ from typing import Any
 
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
-from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, Seconds
+from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, NodeName, Seconds
 from appliance.cluster.report import NodeReport, Notice
 from appliance.coordination.store import Record
 from appliance.engines import topology
@@ -29,6 +29,7 @@ from nodeagent.agent import desired, markers
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.markers import Marker, Stage
+from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.restarts import RestartLedger
 from nodeagent.agent.standby import Standby, candidates
 from nodeagent.agent.stopping import Stopper
@@ -37,6 +38,8 @@ from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units
 
 log = logging.getLogger("posthouse.agent")
+
+NodesFollower = Callable[[Mapping[NodeName, Node], str | None], None]
 
 KEPT = paths.STATE / "agent" / "desired.json"
 #: What everybody on the node may read, and the same with log lines for root.
@@ -61,6 +64,7 @@ class Agent:
         self._identity = identity
         self._units = units
         self._housekeeping = housekeeping
+        self._release = version("posthouse")
         self._ledger = RestartLedger()
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -75,6 +79,19 @@ class Agent:
         self._connected = False
         self._problems: tuple[Notice, ...] = ()
         self._effective: dict[GroupName, EffectiveSettings] = {}
+        self._follow_nodes: NodesFollower | None = None
+        self._to_keep: list[Record] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+
+    def follow_nodes(self, follow: NodesFollower) -> None:
+        """Have `follow` called with all nodes and this one's address, now and whenever they may have changed."""
+        self._follow_nodes = follow
+        self._tell_nodes()
+
+    def _tell_nodes(self) -> None:
+        if self._follow_nodes is not None:
+            address = self._node.address
+            self._follow_nodes(self._desired.nodes, str(address) if address else None)
 
     def take(self, records: list[Record], connected: bool) -> None:
         """New records from the store, or word that it is away (the old ones stay in force)."""
@@ -84,9 +101,24 @@ class Agent:
             self._desired = desired.read(records, self._identity.name, self._desired)
             self._effective.clear()
             self._standby.look_again()
+            self._tell_nodes()
             if not self._desired.unreadable:  # what is kept for a boot without the store is always readable
-                desired.keep(records, KEPT)
+                self._keep(records)
         self._wake.set()
+
+    def _keep(self, records: list[Record]) -> None:
+        """On disk, which may be slow: beside the loop, the newest last."""
+        self._to_keep = records
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.create_task(self._keep_newest())
+
+    async def _keep_newest(self) -> None:
+        while self._to_keep is not None:
+            records, self._to_keep = self._to_keep, None
+            try:
+                await off_loop(desired.keep, records, KEPT)
+            except OSError as error:
+                log.error("what the store says was not kept for a boot without it: %s", error)
 
     def wake(self) -> None:
         """Look at everything now and not at the next tick."""
@@ -109,6 +141,8 @@ class Agent:
         await self._stopper.close()
         await self._standby.close()
         await self._end_looks()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=_FAREWELL)
         for instance in self._instances.values():
             await instance.close()
 
@@ -231,7 +265,7 @@ class Agent:
     def _report(self) -> NodeReport:
         return NodeReport(
             node=self._identity.name,
-            release=version("posthouse"),
+            release=self._release,
             reported_at=time.time(),
             store_connected=self._connected,
             owned_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.ACTIVE)),

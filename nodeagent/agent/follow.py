@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from appliance.cluster import keys
@@ -18,14 +19,12 @@ from nodeagent.agent.desired import belongs
 log = logging.getLogger("posthouse.agent")
 
 _RETRY = Seconds(1.0)
+#: A watch does not say that the store is away: so often it is asked something.
+_ASK_EVERY = Seconds(5.0)
 
 
 class StoreFollower(threading.Thread):
-    """Keeps the records that concern one node; calls `changed(records)` after every change.
-
-    `write` queues a value (the report): only the newest of a key is kept, and it is
-    written when the store answers.
-    """
+    """Keeps the records that concern one node; calls `changed(records)` after every change."""
 
     def __init__(
         self,
@@ -38,15 +37,8 @@ class StoreFollower(threading.Thread):
         self._connect = connect
         self._changed = changed
         self._ended = threading.Event()
-        self._lock = threading.Lock()
-        self._outbox: dict[str, str] = {}
         self._store: Store | None = None
         self.connected = False
-
-    def write(self, key: str, value: str) -> None:
-        """Queue `value` for `key`; safe from any thread, never blocks on the store."""
-        with self._lock:
-            self._outbox[key] = value
 
     def end(self) -> None:
         self._ended.set()
@@ -72,28 +64,19 @@ class StoreFollower(threading.Thread):
         found, revision = store.list(keys.DESIRED)
         records = {record.key: record for record in found if belongs(record.key, self._node)}
         self._tell(records.values())
-        self._flush(store)
         watch = store.watch(keys.DESIRED, after=revision, idle=Seconds(1.0))
+        asked = time.monotonic()
         try:
             for events in watch:
                 if self._ended.is_set():
                     return
                 if _take(records, events, self._node):
                     self._tell(records.values())
-                self._flush(store)
+                if time.monotonic() >= asked + _ASK_EVERY:
+                    store.get(keys.node(self._node))
+                    asked = time.monotonic()
         finally:
             watch.close()
-
-    def _flush(self, store: Store) -> None:
-        with self._lock:
-            outbox, self._outbox = self._outbox, {}
-        for key, value in outbox.items():
-            try:
-                store.put(key, value)
-            except StoreUnavailable:
-                with self._lock:
-                    self._outbox.setdefault(key, value)
-                raise
 
     def _tell(self, records: Iterable[Record]) -> None:
         self.connected = True

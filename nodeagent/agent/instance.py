@@ -196,10 +196,10 @@ class ManagedInstance:
             return Change.RESTART
         return Change.NONE if outside == _plain(inputs.outside) else Change.RELOAD
 
-    def _note_loaded(self) -> None:
+    async def _note_loaded(self) -> None:
         assert self._inputs is not None
         loaded = [self._generations.current_hash(), _plain(self._inputs.outside)]
-        write_atomically(self._loaded_marker, json.dumps(loaded))
+        await off_loop(write_atomically, self._loaded_marker, json.dumps(loaded))
 
     def _refuse(self, notice: Notice) -> None:
         if notice != self._refused:
@@ -247,7 +247,7 @@ class ManagedInstance:
         self._pending = Change.NONE
         state = await self._units.settled(self.id.unit, _SETTLE)
         if action is not Action.STOP and state.is_running:
-            self._note_loaded()
+            await self._note_loaded()
         self._seen = Seen(self._seen.wanted, state, backoff=self._backoff)
         self._changed()
 

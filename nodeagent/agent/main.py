@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import sys
+import threading
 
 from appliance.cluster import keys
-from appliance.cluster.names import GroupName
+from appliance.cluster.decided import Observation
+from appliance.cluster.names import GroupName, NodeName
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
@@ -20,8 +23,11 @@ from nodeagent.agent.agent import REPORT_FILE, Agent
 from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
+from nodeagent.agent.store_writer import StoreWriter
 from nodeagent.agent.tasks import tasks
 from nodeagent.agent.wake import Bell
+from nodeagent.health.peer_wire import PeerTls
+from nodeagent.health.peers import Peers
 from nodeagent.identity import identity
 from nodeagent.resources.units import Units
 
@@ -44,13 +50,16 @@ async def serve(node: NodeFile) -> None:
     housekeeping = Housekeeping((*tasks(settings), alerts.task(node, settings, REPORT_FILE)))
     agent = Agent(node, units, housekeeping)
 
-    def open_store() -> Store:
-        return connect(node)
+    shared_store = SharedStore(node)
 
     def changed(records: list[Record], connected: bool) -> None:
         loop.call_soon_threadsafe(agent.take, records, connected)
 
-    follower = StoreFollower(node.name, open_store, changed)
+    writer = StoreWriter(shared_store.open)
+    writer.start()
+    peers = Peers(node.name, PeerTls(), functools.partial(_tell_observation, writer, node.name))
+    agent.follow_nodes(peers.follow)
+    follower = StoreFollower(node.name, shared_store.open, changed)
     follower.start()
     accounts = AccountFollower()
     accounts.start()
@@ -61,7 +70,7 @@ async def serve(node: NodeFile) -> None:
     petting = asyncio.create_task(_pet())
     notify("READY=1")
     try:
-        await agent.run(ended, lambda text: follower.write(keys.status(node.name), text))
+        await agent.run(ended, lambda text: writer.write(keys.status(node.name), text))
     finally:
         notify("STOPPING=1")
         bell.take_down()
@@ -69,8 +78,32 @@ async def serve(node: NodeFile) -> None:
         follower.end()
         accounts.end()
         domains.end()
+        await peers.close()
+        writer.write(keys.observation(node.name), None)
         await housekeeping.close()
         await units.close()
+        writer.end()
+
+
+class SharedStore:
+    """One connection for all threads; opened when it is first asked for, and its keys can be read."""
+
+    def __init__(self, node: NodeFile) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+
+    def open(self) -> Store:
+        """The connection; raises StoreUnavailable."""
+        with self._lock:
+            self._store = self._store or connect(self._node)
+            return self._store
+
+
+def _tell_observation(writer: StoreWriter, node: NodeName, unanswered: frozenset[NodeName]) -> None:
+    """Whom this node cannot reach, for the controllers; nothing while it reaches all."""
+    told = Observation(observer=node, unanswered=unanswered).model_dump_json() if unanswered else None
+    writer.write(keys.observation(node), told)
 
 
 async def _pet() -> None:

@@ -61,3 +61,4 @@ service-list-stale = This is { $seconds } s old: the agent does not report. For 
 service-no-report = The agent has not reported yet: nothing is known of its instances. See: systemctl status posthouse-agent
 service-counter-unreadable = The restart counter of { $instance } in the store is not a number and is set anew.
 standby-not-checked-yet = Group { $group }: its configuration is still being checked here.
+peer-keys-unusable = This node's certificate, key or authority in { $path } cannot be used, so the other nodes cannot be probed: { $detail }

@@ -61,3 +61,4 @@ service-list-stale = これは { $seconds } 秒前の内容です。エージェ
 service-no-report = エージェントからまだ報告がなく、インスタンスについて何もわかりません。確認: systemctl status posthouse-agent
 service-counter-unreadable = ストアにある { $instance } の再起動カウンターが数値でないため、設定し直します。
 standby-not-checked-yet = グループ { $group }：このノードでその設定をまだ確認中です。
+peer-keys-unusable = { $path } にあるこのノードの証明書・鍵・認証局が使えないため、他のノードを確認できません：{ $detail }

@@ -61,3 +61,4 @@ service-list-stale = 以下内容是 { $seconds } 秒前的：代理没有报告
 service-no-report = 代理尚未报告，无法得知其实例。查看：systemctl status posthouse-agent
 service-counter-unreadable = 存储中 { $instance } 的重启计数不是数字，已重新设置。
 standby-not-checked-yet = 组 { $group }：本节点仍在检查它的配置。
+peer-keys-unusable = 无法使用 { $path } 中本节点的证书、密钥或 CA，因此不能探测其他节点：{ $detail }

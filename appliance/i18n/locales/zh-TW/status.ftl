@@ -61,3 +61,4 @@ service-list-stale = 以下內容是 { $seconds } 秒前的：代理程式沒有
 service-no-report = 代理程式尚未回報，無法得知其執行個體。查看：systemctl status posthouse-agent
 service-counter-unreadable = 儲存中 { $instance } 的重啟計數不是數字，已重新設定。
 standby-not-checked-yet = 群組 { $group }：本節點仍在檢查它的設定。
+peer-keys-unusable = 無法使用 { $path } 中本節點的憑證、金鑰或 CA，因此不能探測其他節點：{ $detail }
