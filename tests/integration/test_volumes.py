@@ -145,6 +145,7 @@ def test_protection_is_never_cleared_under_a_mount_of_this_very_node(lun: Lun) -
     spec = VolumeSpec(driver=model.VolumeDriver.BLOCK, source=str(lun.devices[0]))
     fault = refusal(driver(spec, ONE, lun.folder / "elsewhere"), clear_mmp=True)
     assert fault.key == "volume-mounted-elsewhere"
+    assert fault.facts["holders"] == str(lun.folder / ONE)
 
 
 def test_ext4_without_multi_mount_protection_is_refused_with_the_way_out(space: Path) -> None:
@@ -202,9 +203,29 @@ def test_a_busy_volume_is_not_given_up_and_its_users_are_named(lun: Lun) -> None
         with pytest.raises(VolumeFault) as caught:
             volume.detach(force=False, patience=SHORT)
         assert caught.value.key == "volume-busy"
-        assert f"({os.getpid()})" in caught.value.facts["holders"]
+        assert caught.value.facts["holders"].endswith(f"({os.getpid()})")
         assert volume.mounted(), "never lazily"
     volume.detach(force=False)
+
+
+def test_a_mount_below_a_volume_is_named_as_what_keeps_it(lun: Lun) -> None:
+    volume = lun.on(ONE)
+    attach(volume)
+    below = lun.folder / ONE / "below"
+    below.mkdir()
+    command("mount", "-t", "tmpfs", "tmpfs", str(below))
+    with pytest.raises(VolumeFault) as caught:
+        volume.detach(force=False, patience=SHORT)
+    assert caught.value.facts["holders"] == str(below)
+    assert mounts.mounted_below(lun.folder) == (below, lun.folder / ONE)
+
+
+def test_a_volume_that_was_mounted_twice_at_its_place_is_given_up_whole(lun: Lun) -> None:
+    volume = lun.on(ONE)
+    attach(volume)
+    command("mount", "--bind", str(lun.folder / ONE), str(lun.folder / ONE))
+    volume.detach(force=False)
+    assert not volume.mounted()
 
 
 def test_a_volume_that_another_mount_namespace_keeps_is_not_given_up(lun: Lun) -> None:
@@ -212,13 +233,8 @@ def test_a_volume_that_another_mount_namespace_keeps_is_not_given_up(lun: Lun) -
     attach(volume)
     keeper = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "600"])
     try:
-        number = mounts.mounted_at(lun.folder / ONE)
-        assert number is not None
-        wait_until(
-            "the copy",
-            lambda: f"sleep ({keeper.pid})" in mounts.mounters(number.device),
-            every=0.01,
-        )
+        name = Path(f"/proc/{keeper.pid}/comm")
+        wait_until("a namespace of its own", lambda: name.read_text() == "sleep\n", every=0.01)
         with pytest.raises(VolumeFault) as caught:
             volume.detach(force=False, patience=SHORT)
         assert caught.value.key == "volume-mounted-elsewhere"

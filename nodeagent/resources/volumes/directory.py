@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -38,8 +39,9 @@ class DirectoryVolume(VolumeDriver):
         return Promise(shared=False)
 
     def check(self) -> None:
-        """It can be made."""
-        make_folder(self.target)
+        """It is a folder, or nothing yet."""
+        if self.target.is_symlink() or (self.target.exists() and not self.target.is_dir()):
+            raise VolumeFault("volume-folder", path=str(self.target), detail=os.strerror(errno.ENOTDIR))
 
     def attach(self, *, key: ReservationKey | None, preempt_below: int | None, clear_mmp: bool) -> None:
         """See that the folder exists."""

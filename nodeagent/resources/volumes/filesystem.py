@@ -137,7 +137,7 @@ class DeviceFilesystem:
         if held is None or held.clean:
             return
         if self._claimed():
-            raise VolumeFault("volume-mounted-elsewhere", device=str(self.device), holders=self._holders())
+            raise self._mounted_elsewhere()
         log.warning("%s: multi-mount protection left by %s is cleared", self.device, held.node)
         try:
             tools.run("tune2fs", "-f", "-E", "clear_mmp", str(self.device))
@@ -180,14 +180,16 @@ class DeviceFilesystem:
         until = time.monotonic() + patience
         try:
             gone = mounts.unmount(self.target, force=force, patience=patience)
+            while gone and mounts.mounted_at(self.target) is not None:  # mounted twice, one upon the other
+                gone = mounts.unmount(self.target, force=force, patience=until - time.monotonic())
         except OSError as error:
             detail = error.strerror or ""
             raise VolumeFault("volume-unmount-failed", path=str(self.target), detail=detail) from error
         if not gone:
-            raise VolumeFault("volume-busy", path=str(self.target), holders=self._holders())
+            raise VolumeFault("volume-busy", path=str(self.target), holders=mounts.users(self.target) or "?")
         while self._claimed():
             if time.monotonic() >= until:
-                raise VolumeFault("volume-mounted-elsewhere", device=str(self.device), holders=self._holders())
+                raise self._mounted_elsewhere()
             time.sleep(_AGAIN)
 
     def _claimed(self) -> bool:
@@ -198,9 +200,9 @@ class DeviceFilesystem:
             return error.errno == errno.EBUSY  # a device that is gone holds nothing
         return False
 
-    def _holders(self) -> str:
+    def _mounted_elsewhere(self) -> VolumeFault:
         try:
-            number = self._number()
+            keepers = mounts.keepers(self._number())
         except VolumeFault:
-            number = None
-        return ", ".join(mounts.holders(self.target, number)) or "?"
+            keepers = ""
+        return VolumeFault("volume-mounted-elsewhere", device=str(self.device), holders=keepers or "?")

@@ -14,6 +14,7 @@ from pathlib import Path
 #: A thread may have a mount namespace of its own (unshare(2)).
 MOUNTINFO = Path("/proc/thread-self/mountinfo")
 _AGAIN = 0.02
+_MOST_NAMED = 5
 _READ_ONLY = frozenset({"ro", "emergency_ro"})
 #: umount2(2)
 _FORCE = 1
@@ -90,21 +91,32 @@ def unmount(target: Path, *, force: bool, patience: float) -> bool:
     return True
 
 
-def holders(target: Path, device: str | None) -> tuple[str, ...]:
-    """Who keeps a volume busy, as `NAME (PID)`: by open files, or by a mount of `device` in a namespace of their own.
+def users(target: Path) -> str:
+    """What keeps a mount busy: processes with open files there, as `NAME (PID)`, and mounts below it.
 
-    Reads /proc only, so a file system that hangs does not hang this. As root without CAP_SYS_PTRACE it sees less.
+    Reads /proc only, so a file system that hangs does not hang this. Without CAP_SYS_PTRACE it sees less.
     """
-    return tuple(
-        f"{_name(process)} ({process.name})"
-        for process in _processes()
-        if _uses(process, target) or (device is not None and _mounts(process, device))
-    )
+    found = [f"{_name(process)} ({process.name})" for process in _processes() if _uses(process, target)]
+    return _listed([*found, *map(str, mounted_below(target))])
 
 
-def mounters(device: str) -> tuple[str, ...]:
-    """The processes in whose mount namespaces a file system (MAJOR:MINOR) is mounted, as `NAME (PID)`."""
-    return tuple(f"{_name(process)} ({process.name})" for process in _processes() if _mounts(process, device))
+def keepers(device: str, source: str | None = None) -> str:
+    """Where a file system (MAJOR:MINOR) is mounted: in this mount namespace, or else the processes in others.
+
+    `source`: only mounts of it count; several exports of a server may share one file system.
+    """
+
+    def has(mount: Mount) -> bool:
+        return mount.device == device and source in {None, mount.source}
+
+    here = [str(each.target) for each in read() if has(each)]
+    there = (process for process in _processes() if any(map(has, parse(_text(process / "mountinfo")))))
+    return _listed(here or [f"{_name(process)} ({process.name})" for process in there])
+
+
+def _listed(found: list[str]) -> str:
+    """As many as a person reads."""
+    return ", ".join(found[:_MOST_NAMED] + ["…"] * (len(found) > _MOST_NAMED))
 
 
 def _processes() -> list[Path]:
@@ -112,10 +124,15 @@ def _processes() -> list[Path]:
 
 
 def _name(process: Path) -> str:
+    return _text(process / "comm").strip() or "?"
+
+
+def _text(path: Path) -> str:
+    """What the file says; nothing when its process has ended."""
     try:
-        return (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        return "?"
+        return ""
 
 
 def _links(process: Path) -> Iterable[Path]:
@@ -135,11 +152,3 @@ def _uses(process: Path, target: Path) -> bool:
         if path == target or target in path.parents:
             return True
     return False
-
-
-def _mounts(process: Path, device: str) -> bool:
-    try:
-        text = (process / "mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return False
-    return any(line.split(" ", 3)[2:3] == [device] for line in text.splitlines())

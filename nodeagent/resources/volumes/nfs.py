@@ -89,11 +89,10 @@ class NfsVolume(VolumeDriver):
             detail = error.strerror or ""
             raise VolumeFault("volume-unmount-failed", path=str(self.target), detail=detail) from error
         if not gone:
-            holders = ", ".join(mounts.holders(self.target, None)) or "?"
-            raise VolumeFault("volume-busy", path=str(self.target), holders=holders)
-        while others := mounts.mounters(standing.device):
+            raise VolumeFault("volume-busy", path=str(self.target), holders=mounts.users(self.target) or "?")
+        while others := mounts.keepers(standing.device, standing.source):
             if time.monotonic() >= until:
-                raise VolumeFault("volume-mounted-elsewhere", device=self._source, holders=", ".join(others))
+                raise VolumeFault("volume-mounted-elsewhere", device=self._source, holders=others)
             time.sleep(_AGAIN)
 
     def _unreachable(self, detail: str) -> VolumeFault:

@@ -81,6 +81,7 @@ def test_a_volume_without_a_reservation_has_no_key_to_lose() -> None:
 def test_a_folder_is_made_and_never_counts_as_mounted(tmp_path: Path) -> None:
     volume = driver(VolumeSpec(), NODE, tmp_path / "srv" / "mail")
     volume.check()
+    assert not (tmp_path / "srv").exists(), "a look changes nothing"
     attach(volume)
     attach(volume)
     assert (tmp_path / "srv" / "mail").stat().st_mode & 0o777 == 0o755
