@@ -59,6 +59,7 @@ def mailbox() -> None: ...
 @click.option("--description", help=lazy("account-option-description"))
 @click.option("--disabled", is_flag=True, help=lazy("mailbox-option-disabled"))
 @click.option("--refuse-mail", is_flag=True, help=lazy("mailbox-option-refuse-mail"))
+@click.option("--group", help=lazy("mailbox-option-group"))
 @json_option
 def create(  # noqa: PLR0917 - one parameter an option
     address: str,
@@ -68,6 +69,7 @@ def create(  # noqa: PLR0917 - one parameter an option
     description: str | None,
     disabled: bool,
     refuse_mail: bool,
+    group: str | None,
     as_json: bool,
     **ways: bool,
 ) -> None:
@@ -84,6 +86,7 @@ def create(  # noqa: PLR0917 - one parameter an option
             remark=description,
             status=Status.DISABLED if disabled else Status.ACTIVE,
             refuse_mail=refuse_mail,
+            group=group,
         )
         made = directory.mailboxes.create(wanted)
     _emit_with_password(

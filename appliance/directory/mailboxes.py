@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypedDict, Unpack
 
-from appliance.cluster.names import MAIL_GROUP
 from appliance.directory import entries
 from appliance.directory import schema as s
 from appliance.directory.addresses import (
@@ -54,7 +53,7 @@ class Given(TypedDict, total=False):
     remark: str | None
     status: Status
     refuse_mail: bool
-    group: str
+    group: str | None
 
 
 class Mailboxes:
@@ -81,9 +80,14 @@ class Mailboxes:
             description=remark and description(remark),
             status=given.get("status", Status.ACTIVE),
             refuse_mail=given.get("refuse_mail", False),
-            group=given.get("group", MAIL_GROUP),
+            group=self._group(given.get("group"), made),
         )
         return checked, _password(given.get("password"), given.get("password_hash"), rules.policy, made)
+
+    def _group(self, given: str | None, address: Address) -> str:
+        if given is None:
+            return self._rules.group_for(address.local, address.domain)
+        return self._rules.known_group(given)
 
     def may_be_made(self, address: str) -> None:
         """Refuse an address that cannot become a mailbox. Raises BadInput, NotFound (the domain), AlreadyExists."""

@@ -29,7 +29,14 @@ from appliance.directory.connection import (
 )
 from appliance.directory.domains import Domains
 from appliance.directory.mailboxes import Mailboxes
-from appliance.directory.rules import AccountRules, SystemLayer, setting_texts, stored_system_layer
+from appliance.directory.rules import (
+    AccountRules,
+    KnownGroups,
+    SystemLayer,
+    setting_texts,
+    stored_groups,
+    stored_system_layer,
+)
 from appliance.errors import NotFound
 
 #: The one parameter with an attribute of its own: Dovecot reads it.
@@ -37,12 +44,18 @@ _QUOTA: Final = "mailbox.quota"
 
 
 class DirectoryService:
-    """Everything that is done to the directory. `system` gives the system's settings; tests give their own."""
+    """Everything that is done to the directory. `system` gives the system's settings, `known_groups` the groups that
+    a mailbox may be in (None: any); tests give their own."""
 
-    def __init__(self, connection: DirectoryConnection, system: SystemLayer = stored_system_layer) -> None:
+    def __init__(
+        self,
+        connection: DirectoryConnection,
+        system: SystemLayer = stored_system_layer,
+        known_groups: KnownGroups | None = None,
+    ) -> None:
         self._connection = connection
         self._read_before: dict[tuple[str, str], dict[str, str]] = {}
-        self.rules = AccountRules(connection, system)
+        self.rules = AccountRules(connection, system, known_groups)
         self.domains = Domains(connection)
         self.mailboxes = Mailboxes(connection, self.rules)
         self.aliases = Aliases(connection, self.rules)
@@ -50,7 +63,7 @@ class DirectoryService:
     @classmethod
     def connect(cls, uri: str = s.URI) -> Self:
         """The directory of this node, connected to when first used."""
-        return cls(DirectoryConnection(uri))
+        return cls(DirectoryConnection(uri), known_groups=stored_groups)
 
     def close(self) -> None:
         """Drop the connection."""

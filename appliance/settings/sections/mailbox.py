@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.i18n import LANGUAGES
-from appliance.settings.kinds import Choice, Duration, Integer, ListOf, Size
+from appliance.settings.kinds import Choice, Duration, Integer, ListOf, Size, Text
 from appliance.settings.parameter import ACCOUNT, ENGINE, PER_DOMAIN, Apply, Check, Parameter
 from appliance.settings.units import parse_duration, parse_size
 
@@ -24,6 +24,21 @@ PARAMETERS = (
         parse_duration("30d"),
         scopes=PER_DOMAIN,
         apply=Apply.NOW,
+    ),
+    Parameter(
+        "mailbox.group_rule",
+        Choice(("fixed", "first-letter", "least-used")),
+        "fixed",
+        scopes=PER_DOMAIN,
+        apply=Apply.NEW,
+    ),
+    # Entries as appliance/directory/assignment.py reads them.
+    Parameter(
+        "mailbox.groups",
+        ListOf(Text(r"(?:[a-z0-9](?:-[a-z0-9])?=)?[a-z][a-z0-9]{0,14}", "a-m=store1", 19), minimum=1),
+        ("mail",),
+        scopes=PER_DOMAIN,
+        apply=Apply.NEW,
     ),
     Parameter("mailbox.language", Choice(LANGUAGES), "en", scopes=ACCOUNT, apply=Apply.NOW),
 )

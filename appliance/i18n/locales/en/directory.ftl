@@ -166,3 +166,6 @@ mailbox-no-password = none; nobody can log in
 mailbox-label-aliases = Aliases
 mailbox-label-home = Home on the volume
 mailbox-label-previous = Address before
+mailbox-option-group = The service group that holds it (default: by mailbox.group_rule of the domain).
+mailbox-unknown-group = { $field }: there is no group { $value }; known: { $known }
+mailbox-no-group-for-letter = { $field }: no entry of mailbox.groups is for addresses that begin with { $letter }: add one, or a group without letters for the rest.

@@ -271,3 +271,7 @@ setting-controller-move-patience = Patience with a move
     .help = A planned move that takes longer is told as stuck.
 setting-controller-metrics-port = Port of the controller's figures
     .help = Where the controller tells its figures to Prometheus, on 127.0.0.1; 0 for nowhere.
+setting-mailbox-group-rule = How a new mailbox gets its group
+    .help = fixed: the first of mailbox.groups. first-letter: by the first letter of the address. least-used: the one with the fewest mailboxes. Mailboxes that exist stay where they are.
+setting-mailbox-groups = Groups for mailboxes
+    .help = The service groups among which mailbox.group_rule chooses: GROUP, or LETTERS=GROUP such as a-m=store1.

@@ -160,3 +160,6 @@ mailbox-no-password = なし（ログインできません）
 mailbox-label-aliases = エイリアス
 mailbox-label-home = ボリューム上のホーム
 mailbox-label-previous = 以前のアドレス
+mailbox-option-group = 格納するサービスグループ(既定: ドメインの mailbox.group_rule)。
+mailbox-unknown-group = { $field }: グループ { $value } はありません。使えるもの: { $known }
+mailbox-no-group-for-letter = { $field }: { $letter } で始まるアドレス用の項目が mailbox.groups にありません。追加するか、文字のないグループを加えてください。

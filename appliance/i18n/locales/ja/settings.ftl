@@ -271,3 +271,7 @@ setting-controller-move-patience = 移動を待つ時間
     .help = 計画された移動がこれより長くかかると、停滞として知らせます。
 setting-controller-metrics-port = コントローラーの指標のポート
     .help = コントローラーが 127.0.0.1 で Prometheus に指標を出すポート。0 は出しません。
+setting-mailbox-group-rule = 新しいメールボックスの割り当て
+    .help = fixed: mailbox.groups の最初。first-letter: アドレスの頭文字。least-used: 最も少ないグループ。既存のものは動きません。
+setting-mailbox-groups = メールボックスのグループ
+    .help = mailbox.group_rule が選ぶサービスグループ。グループ名、または a-m=store1 のような 文字=グループ。

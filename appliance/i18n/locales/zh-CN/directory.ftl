@@ -160,3 +160,6 @@ mailbox-no-password = 无；无法登录
 mailbox-label-aliases = 别名
 mailbox-label-home = 卷上的目录
 mailbox-label-previous = 原地址
+mailbox-option-group = 存放它的服务组（默认按域的 mailbox.group_rule）。
+mailbox-unknown-group = { $field }：没有服务组 { $value }；可用：{ $known }
+mailbox-no-group-for-letter = { $field }：mailbox.groups 中没有用于以 { $letter } 开头的地址的条目：请添加，或为其余地址加一个不带字母的服务组。

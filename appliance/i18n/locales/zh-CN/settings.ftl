@@ -271,3 +271,7 @@ setting-controller-move-patience = 迁移的等待时间
     .help = 计划内迁移超过此时间即报告为停滞。
 setting-controller-metrics-port = 控制器指标端口
     .help = 控制器在 127.0.0.1 上向 Prometheus 提供指标的端口；0 表示不提供。
+setting-mailbox-group-rule = 新邮箱的分组规则
+    .help = fixed：mailbox.groups 的第一个；first-letter：按地址首字母；least-used：邮箱最少的组。已有邮箱不变。
+setting-mailbox-groups = 邮箱的服务组
+    .help = mailbox.group_rule 在其中选择的服务组：组名，或 字母=组名（如 a-m=store1）。

@@ -160,3 +160,6 @@ mailbox-no-password = 無；無法登入
 mailbox-label-aliases = 別名
 mailbox-label-home = 磁碟區上的目錄
 mailbox-label-previous = 原地址
+mailbox-option-group = 存放它的服務群組（預設按網域的 mailbox.group_rule）。
+mailbox-unknown-group = { $field }：沒有服務群組 { $value }；可用：{ $known }
+mailbox-no-group-for-letter = { $field }：mailbox.groups 中沒有用於以 { $letter } 開頭的位址的項目：請新增，或為其餘位址加一個不帶字母的服務群組。

@@ -271,3 +271,7 @@ setting-controller-move-patience = 移動的等待時間
     .help = 計劃內移動超過此時間即回報為停滯。
 setting-controller-metrics-port = 控制器指標連接埠
     .help = 控制器在 127.0.0.1 上向 Prometheus 提供指標的連接埠；0 表示不提供。
+setting-mailbox-group-rule = 新信箱的分組規則
+    .help = fixed：mailbox.groups 的第一個；first-letter：按位址首字母；least-used：信箱最少的群組。既有信箱不變。
+setting-mailbox-groups = 信箱的服務群組
+    .help = mailbox.group_rule 在其中選擇的服務群組：群組名稱，或 字母=群組（如 a-m=store1）。
