@@ -27,7 +27,8 @@ from appliance.errors import BadInput, PosthouseError
 from appliance.ownership import taker
 from appliance.ownership.taker import FenceState, Sightings
 from appliance.settings.sections import controller as settings
-from controller import observers
+from controller import alarms, observers
+from controller.alarms import Teller
 from controller.cases import Known
 from controller.election import Election, Led, NotLeading
 from controller.events import DecisionLog
@@ -87,7 +88,9 @@ class Eyes:
 class Controller:
     """One node's controller. `step` once; `run` until told to end."""
 
-    def __init__(self, node: NodeName, store: Store, desk: FenceDesk, bell: threading.Event) -> None:
+    def __init__(
+        self, node: NodeName, store: Store, desk: FenceDesk, bell: threading.Event, hostname: str = ""
+    ) -> None:
         self.node = node
         self.log = DecisionLog(node)
         self.timing = Timing()
@@ -96,6 +99,7 @@ class Controller:
         self.failover = Failover(self.log, self.fences)
         self.placing = Placing(self.log)
         self.patience = Patience(self.log)
+        self.teller = Teller(hostname or node)
         self.epoch: int | None = None
         self._store = store
         self._bell = bell
@@ -221,6 +225,9 @@ class Controller:
         self.failover.request(led, known)
         self.failover.act(led, known, self.placing.goals, now)
         self.patience.watch_moves(well_kept, self.placing.goals, now, self._setting("controller.move_patience"))
+        if self._eyes.settled(self.timing):
+            standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed)
+            self.teller.step(standing, self._viewer.view.settings, now)
         self._busy = self.fences.active or len(well_kept) < sum(
             goal is not None for goal in self.placing.goals.values()
         )
@@ -252,7 +259,7 @@ class Controller:
             self._reported = report
 
     def _notices(self, known: Known) -> list[Notice]:
-        found = [] if self._refused is None else [self._refused]
+        found = [*self.teller.notices, *([] if self._refused is None else [self._refused])]
         for node, detail in sorted(self.fences.failures.items()):
             found.append(Notice(key="notice-fence-failed", facts={"node": node, "detail": detail}, grave=True))
         for group, node in sorted(self.patience.stuck.items()):

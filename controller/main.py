@@ -74,7 +74,7 @@ def main() -> None:
         log.error("%s", error)
         sys.exit(os.EX_UNAVAILABLE)
     desk = FenceDesk(bell.set, folder / "sealing.key")
-    controller = Controller(node.name, store, desk, bell)
+    controller = Controller(node.name, store, desk, bell, node.hostname)
     watch = _Watch(controller, folder, end)
     notify("READY=1")
     with store:

@@ -1,10 +1,10 @@
-"""Keeps the alarms of one watcher (a node's agent, the leading controller) and has them told by a program of ours."""
+"""Keeps the alarms of one watcher: a node's agent, or the leading controller. Telling is a program's work (`send`)."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from appliance.alerts.hysteresis import Alarms, Message, Patience
@@ -13,33 +13,32 @@ from appliance.cluster.report import Notice
 
 log = logging.getLogger("posthouse.alerts")
 
+#: The program, for `python -m`.
+PROGRAM = "appliance.alerts.send"
+#: So long it may take: every channel has a deadline of its own.
+TELLING = Seconds(90.0)
+#: The settings that it reads.
 NAMES = (
     "alert.webhook_url", "alert.mail_relay", "alert.mail_to", "alert.snmp_receiver", "alert.snmp_community",
     "alert.syslog_server", "alert.language",
 )  # fmt: skip
-
-_PATIENCE = ("alert.raise_after", "alert.clear_after", "alert.repeat")
+PATIENCE = ("alert.raise_after", "alert.clear_after", "alert.repeat")
 
 
 class AlertWatch:
-    """`step` takes in what stands now. `run(text)` runs appliance.alerts.send with it and returns what it printed."""
+    """What stands, and what of it was told."""
 
-    def __init__(self, host: str, run: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, host: str) -> None:
         self._host = host
-        self._run = run
         self._alarms = Alarms()
 
-    async def step(self, standing: Mapping[str, Notice], settings: Mapping[str, Any], now: float) -> tuple[Notice, ...]:
-        """Tell what is due; return notices of channels that failed, for the report."""
-        raise_after, clear_after, repeat = (Seconds(settings[name]) for name in _PATIENCE)
-        patience = Patience(raise_after, clear_after, repeat)
+    def step(self, standing: Mapping[str, Notice], settings: Mapping[str, Any], now: float) -> str | None:
+        """Take in what stands now; return what the program is to be given, or None when nothing is due."""
+        patience = Patience(*(Seconds(settings[name]) for name in PATIENCE))
         self._alarms, messages = self._alarms.step(standing, now, patience)
-        if not messages:
-            return ()
         for each in messages:
             log.warning("alert %s: %s %s", each.kind, each.name, dict(each.notice.facts))
-        answer = json.loads(await self._run(self._request(messages, settings)))
-        return tuple(Notice(key="alert-not-sent", facts={"detail": str(why)}) for why in answer["failed"])
+        return self._request(messages, settings) if messages else None
 
     def _request(self, messages: tuple[Message, ...], settings: Mapping[str, Any]) -> str:
         told = [
@@ -47,3 +46,8 @@ class AlertWatch:
             for each in messages
         ]
         return json.dumps({"settings": {name: settings[name] for name in NAMES}, "host": self._host, "messages": told})
+
+
+def failures(answer: str) -> tuple[Notice, ...]:
+    """What the program printed, as notices of the channels that failed."""
+    return tuple(Notice(key="alert-not-sent", facts={"detail": str(why)}) for why in json.loads(answer)["failed"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from appliance.alerts.watch import AlertWatch
+from appliance.alerts.watch import PROGRAM, TELLING, AlertWatch, failures
 from appliance.cluster.names import LOCAL_GROUP, GroupName, Seconds
 from appliance.cluster.report import NodeReport, Notice
 from appliance.errors import PosthouseError
@@ -21,8 +21,6 @@ from nodeagent.agent.housekeeping import Task
 #: So many reasons are named in one alert.
 _MOST = 5
 _EVERY = Seconds(5.0)
-_TELLING = Seconds(90.0)
-_PROGRAM = "appliance.alerts.send"
 
 
 def standing(report: NodeReport) -> dict[str, Notice]:
@@ -38,13 +36,14 @@ def standing(report: NodeReport) -> dict[str, Notice]:
 
 def task(node: NodeFile, settings: Callable[[GroupName], Mapping[str, Any]], report_file: Path) -> Task:
     """The housekeeping task that looks at the report which the agent wrote, and tells what is due."""
-    watch = AlertWatch(node.hostname, told)
+    watch = AlertWatch(node.hostname)
 
     async def look() -> tuple[Notice, ...]:
         report = await asyncio.to_thread(_read, report_file)
         if report is None:
             return ()
-        return await watch.step(standing(report), settings(LOCAL_GROUP), time.monotonic())
+        request = watch.step(standing(report), settings(LOCAL_GROUP), time.monotonic())
+        return failures(await told(request)) if request else ()
 
     return Task("alerts", _EVERY, look)
 
@@ -59,20 +58,20 @@ def _read(file: Path) -> NodeReport | None:
 async def told(request: str) -> str:
     """Have the program tell; return what it printed. Raises PosthouseError when it failed or hung."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", _PROGRAM),
+        *(sys.executable, "-m", PROGRAM),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        output, errors = await asyncio.wait_for(process.communicate(request.encode()), _TELLING)
+        output, errors = await asyncio.wait_for(process.communicate(request.encode()), TELLING)
     except TimeoutError as error:
-        raise PosthouseError("program-failed", program=_PROGRAM, detail=f"> {_TELLING:.0f} s") from error
+        raise PosthouseError("program-failed", program=PROGRAM, detail=f"> {TELLING:.0f} s") from error
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
         detail = errors.decode(errors="replace").strip()[-300:]
-        raise PosthouseError("program-failed", program=_PROGRAM, detail=detail)
+        raise PosthouseError("program-failed", program=PROGRAM, detail=detail)
     return output.decode()
