@@ -42,6 +42,8 @@ class DomainFollower(threading.Thread):
         super().__init__(name="domain-follower", daemon=True)
         self._ended = threading.Event()
         self._last = -math.inf
+        self._untold: set[InstanceId] = set()
+        self._failing: set[InstanceId] = set()
 
     def end(self) -> None:
         self._ended.set()
@@ -70,10 +72,26 @@ class DomainFollower(threading.Thread):
                 # perhaps a domain is gone: that leaves nothing to read
                 due = min(due, self._last + _AFTER_ANYTHING)
             if time.monotonic() >= due or _outdated():
-                _write(_domains(connection))
+                for instance in _write(_domains(connection)):
+                    self.owe({instance})
                 self._last = time.monotonic()
                 due = self._last + _AGAIN
+            self.tell()
             self._ended.wait(_EVERY)
+
+    def owe(self, instances: set[InstanceId]) -> None:
+        """These are still to be told."""
+        self._untold |= instances
+
+    def tell(self) -> None:
+        """Tell the engines whose copy is new; whoever could not be told is told the next time."""
+        active = markers.active()
+        for instance in sorted(self._untold):
+            if instance.group not in active or _told(instance, quiet=instance in self._failing):
+                self._untold.discard(instance)
+                self._failing.discard(instance)
+            else:
+                self._failing.add(instance)
 
 
 def _outdated() -> bool:
@@ -91,30 +109,35 @@ def _domains(connection: DirectoryConnection) -> list[Entry]:
     return [entry for page in pages for entry in page]
 
 
-def _write(domains: list[Entry]) -> None:
+def _write(domains: list[Entry]) -> Iterator[InstanceId]:
+    """Write the copies that differ; yield whose it was after each."""
     names = frozenset(
         name.lower()
         for entry in domains
         for name in (*entry.texts(schema.ASSOCIATED_DOMAIN), *entry.texts(schema.DOMAIN_NAME))
     )
-    active = markers.active()
     for instance in _configured(_POSTFIX):
         if domain_copy.read(instance) != names:
             domain_copy.write(instance, names)
-            if instance.group in active:
-                # To each smtpd a domain stays foreign that was foreign when it asked.
-                _run("systemctl", "--no-block", "reload", instance.unit)
+            yield instance
     settings = [(entry.text(schema.ASSOCIATED_DOMAIN) or "", setting_texts(entry)) for entry in domains]
-    for instance in _configured(_DOVECOT):
-        if domain_fields.write(instance, settings) and instance.group in active:
-            _run("doveadm", "-c", str(paths.config(instance) / "dovecot.conf"), "auth", "cache", "flush")
+    yield from (each for each in _configured(_DOVECOT) if domain_fields.write(each, settings))
 
 
-def _run(*command: str) -> None:
+def _told(instance: InstanceId, *, quiet: bool) -> bool:
+    """Let an engine forget what it knew of domains; whether that went well. `quiet`: its failing is known."""
+    if instance.engine == _POSTFIX:
+        # To each smtpd a domain stays foreign that was foreign when it asked.
+        command = ["systemctl", "--no-block", "reload", instance.unit]
+    else:
+        command = ["doveadm", "-c", str(paths.config(instance) / "dovecot.conf"), "auth", "cache", "flush"]
     try:
         subprocess.run(command, check=True, timeout=_DEADLINE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("%s", error)
+        if not quiet:
+            log.warning("%s is not told of changed domains yet; it is tried again: %s", instance, error)
+        return False
+    return True
 
 
 def _configured(engine: EngineName) -> Iterator[InstanceId]:
