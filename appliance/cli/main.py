@@ -8,9 +8,12 @@ from collections.abc import Mapping
 
 import click
 
+from appliance.cli import words
 from appliance.cli.output import printable
 from appliance.errors import NotFound, PosthouseError, Unavailable
 from appliance.i18n import lazy
+
+words.speak()  # before any command is made
 
 #: command -> module:attribute of its click command
 COMMANDS: Mapping[str, str] = {
@@ -50,7 +53,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, help=lazy("posthouse-help"))
-@click.version_option(package_name="posthouse")
+@click.version_option(package_name="posthouse", help=lazy("click-version-option"))
 def posthouse() -> None:
     pass
 
