@@ -21,7 +21,7 @@ MAIL = GroupName("mail")
 def known(*, usable: frozenset[NodeName] = frozenset({A, B}), stopped: bool = False) -> Known:
     nodes = {name: Seen(Node(name=name, roles=frozenset({Role.STORE})), 1) for name in (A, B)}
     volume = VolumeSpec(driver=VolumeDriver.BLOCK, source="/dev/sdb")
-    tables: dict[str, dict[str, Seen[Any]]] = {
+    tables: dict[str, Any] = {
         keys.NODES: nodes,
         keys.GROUPS: {MAIL: Seen(ServiceGroup(name=MAIL, volume=volume, candidates=(A, B)), 1)},
         keys.WISHES: {MAIL: Seen(Wish(group=MAIL, stopped=True), 1)} if stopped else {},
