@@ -30,11 +30,6 @@ _WAITING = 1000
 Detail = str | int | float
 
 
-def event_key(at: float, node: NodeName, number: int) -> str:
-    """A key that sorts by time: milliseconds of Unix time, then who wrote it, then in which order."""
-    return f"{keys.EVENTS}{int(at * 1000):013d}-{node}-{number:06d}"
-
-
 class DecisionLog:
     """One controller's pen."""
 
@@ -59,7 +54,7 @@ class DecisionLog:
         event = ClusterEvent(
             at=datetime.now(UTC), by=self._node, part="controller", key=key, group=group, node=node, facts=facts or {}
         )
-        self._waiting.append(Put(event_key(time.time(), self._node, self._number), event.model_dump_json()))
+        self._waiting.append(Put(keys.event(time.time(), self._node, self._number), event.model_dump_json()))
         about = " ".join(filter(None, (group, node)))
         log.log(
             logging.ERROR if grave else logging.INFO,

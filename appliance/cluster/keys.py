@@ -122,3 +122,8 @@ def work(name: GroupName, work_name: str) -> str:
 def run(name: GroupName, work_name: str, run_id: str) -> str:
     """One run of scheduled work, ordered by the leader and carried out by the group's owner."""
     return f"{RUNS}{name}/{work_name}/{run_id}"
+
+
+def event(at: float, by: NodeName, number: int) -> str:
+    """A line of the decision log. Sorts by time: milliseconds of Unix time, then who wrote it, then in which order."""
+    return f"{EVENTS}{int(at * 1000):013d}-{by}-{number:06d}"

@@ -53,6 +53,7 @@ def permissions(node: NodeName, roles: frozenset[Role]) -> frozenset[Permission]
         Permission.of_key(keys.status(node), write=True),
         Permission.below(keys.OWNERS, write=owning),
         Permission.below(keys.SESSIONS, write=owning),
+        Permission.below(keys.EVENTS, write=True),
     }
     return frozenset(needed if owning else needed | {Permission.of_key(keys.session(node), write=True)})
 

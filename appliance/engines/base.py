@@ -163,6 +163,11 @@ class Engine(ABC):
     def prepare(self, context: RenderContext) -> None:  # noqa: B027 - most engines need nothing more
         """One-time work on the volume before the first start (initial database, queue folders). Idempotent."""
 
+    def arrived(self, context: RenderContext) -> str | None:
+        """Done once when a running instance first answers after its group came from another owner; the message key
+        of the event that tells of it. Raises PosthouseError: it is tried again."""
+        return None
+
     def ended_in_substance(self, processes: Collection[str]) -> bool:
         """Whether of an instance that is stopping only such processes are left (names as in /proc/PID/comm) as hold
         nothing of anybody's: ending them by force loses nothing."""

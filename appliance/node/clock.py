@@ -47,7 +47,10 @@ class _Timex(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Clock:
-    """`synchronised` is None where nobody can tell; `reference` is what chrony follows; errors in seconds."""
+    """`synchronised` is None where nobody can tell; `reference` is what chrony follows; errors in seconds.
+
+    `offset`, seconds: what chrony has still to correct by its own estimate.
+    """
 
     now: datetime
     zone: str
@@ -55,6 +58,7 @@ class Clock:
     service: str | None
     reference: str | None = None
     maximum_error: float | None = None
+    offset: float | None = None
 
 
 def read() -> Clock:
@@ -70,6 +74,7 @@ def read() -> Clock:
         service=service,
         reference=tracking.reference if tracking else None,
         maximum_error=error if kernel else None,
+        offset=tracking.offset if tracking else None,
     )
 
 
@@ -103,6 +108,7 @@ class Tracking:
 
     reference: str | None
     synchronised: bool
+    offset: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> Tracking | None:
@@ -111,4 +117,8 @@ class Tracking:
         if len(fields) < 14:  # noqa: PLR2004 - the number of fields of the report
             return None
         address, leap = fields[1], fields[-1]
-        return cls(address or None, leap in {"Normal", "Insert second", "Delete second"})
+        try:
+            offset = float(fields[4])
+        except ValueError:
+            offset = None
+        return cls(address or None, leap in {"Normal", "Insert second", "Delete second"}, offset)

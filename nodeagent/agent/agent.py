@@ -12,12 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, NodeName, Seconds
-from appliance.cluster.report import NodeReport, Notice
+from appliance.cluster.report import ClockReport, NodeReport, Notice
 from appliance.coordination.store import Record
 from appliance.engines import topology
 from appliance.engines.base import RenderContext
@@ -25,7 +26,9 @@ from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
 from appliance.settings.layers import EffectiveSettings, engine_settings
-from nodeagent.agent import desired, markers
+from nodeagent.agent import desired, machine, markers
+from nodeagent.agent.arrivals import Arrivals
+from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.markers import Marker, Stage
@@ -34,6 +37,7 @@ from nodeagent.agent.restarts import RestartLedger
 from nodeagent.agent.standby import Standby, candidates
 from nodeagent.agent.stopping import Stopper
 from nodeagent.agent.supervise import Action
+from nodeagent.health.volumes import VolumeWatch, Watched, watched
 from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units
 
@@ -60,9 +64,10 @@ _ALWAYS_NEW: Any = {"reported_at": True, "instances": {"__all__": {"probes": {"_
 class Agent:
     """Runs in one event loop; `take` may be called from other threads through the loop."""
 
-    def __init__(self, identity: NodeFile, units: Units, housekeeping: Housekeeping) -> None:
+    def __init__(self, identity: NodeFile, units: Units, housekeeping: Housekeeping, events: EventPen) -> None:
         self._identity = identity
         self._units = units
+        self._events = events
         self._housekeeping = housekeeping
         self._release = version("posthouse")
         self._ledger = RestartLedger()
@@ -71,6 +76,9 @@ class Agent:
         self._markers: Mapping[GroupName, Marker] = {}
         self._stopper = Stopper(units)
         self._standby = Standby(self._context, self.wake)
+        self._arrivals = Arrivals(self._arrived)
+        self._volumes = VolumeWatch(self._watched, self.wake)
+        self._clock: ClockReport | None = None
         self._instances: dict[InstanceId, ManagedInstance] = {}
         self._looks: dict[InstanceId, asyncio.Task[None]] = {}
         self._troubles: dict[InstanceId, Notice] = {}
@@ -127,6 +135,7 @@ class Agent:
     async def run(self, ended: asyncio.Event, publish: Callable[[str], None]) -> None:
         """Reconcile until `ended`. `publish(text)` hands the report on."""
         last_report, reported_at = "", 0.0
+        volumes = asyncio.create_task(self._volumes.run())
         while not ended.is_set():
             self._wake.clear()
             await self._reconcile(ended)
@@ -138,8 +147,8 @@ class Agent:
                 _write_report(report)
                 publish(text)
             await _first(TICK, self._wake, ended)
-        await self._stopper.close()
-        await self._standby.close()
+        volumes.cancel()
+        await asyncio.gather(volumes, self._stopper.close(), self._standby.close(), return_exceptions=True)
         await self._end_looks()
         if self._keeping is not None:
             await asyncio.wait([self._keeping], timeout=_FAREWELL)
@@ -223,6 +232,8 @@ class Agent:
             if action in (Action.START, Action.RESTART):
                 self._ledger.done(identity, generation)
             self._troubles.pop(identity, None)
+            if managed.answers:
+                self._arrivals.look(self._markers.get(group.name), identity, ENGINES[identity.engine], context)
         except PosthouseError as error:
             log.warning("%s: %s", identity, error)
             self._troubles[identity] = Notice.of(error)
@@ -234,6 +245,19 @@ class Agent:
         return RenderContext(
             identity, group, self._node, self._identity.hostname, self.settings(group.name), self._desired.nodes
         )
+
+    def _arrived(self, instance: InstanceId, key: str) -> None:
+        log.info("%s: %s", instance, key)
+        self._events.tell(key, instance.group, instance=str(instance))
+
+    def _watched(self) -> Mapping[Path, Watched]:
+        """The volumes of the groups that run here."""
+        active = (name for name, marker in self._markers.items() if marker.stage is Stage.ACTIVE)
+        return watched(group for name in active if (group := self._desired.groups.get(name)) is not None)
+
+    def tell_clock(self, report: ClockReport) -> None:
+        """The newest look at the clock."""
+        self._clock = report
 
     @property
     def _node(self) -> Node:
@@ -263,6 +287,8 @@ class Agent:
             yield from (Notice.of(rule) for rule in found.broken)
 
     def _report(self) -> NodeReport:
+        volumes = self._volumes.reports()
+        broken = [volume.problem for volume in volumes if volume.problem is not None]
         return NodeReport(
             node=self._identity.name,
             release=self._release,
@@ -271,8 +297,12 @@ class Agent:
             owned_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.ACTIVE)),
             stopping_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.STOPPING)),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
-            warnings=(*_distinct((*self._problems, *self._troubles.values())), *self._housekeeping.warnings),
+            warnings=(*_distinct((*self._problems, *self._troubles.values(), *broken)), *self._housekeeping.warnings),
             standby=self._standby.reports(),
+            volumes=volumes,
+            watchdog=machine.watchdog(machine.keeper()),
+            clock=self._clock,
+            boot_id=machine.boot_id(),
         )
 
 

@@ -12,6 +12,7 @@ import threading
 from appliance.cluster import keys
 from appliance.cluster.decided import Observation
 from appliance.cluster.names import GroupName, NodeName
+from appliance.cluster.report import ClockReport
 from appliance.coordination import connect
 from appliance.coordination.store import Record, Store
 from appliance.node_file import NodeFile
@@ -21,6 +22,7 @@ from nodeagent.agent import alerts
 from nodeagent.agent.accounts import AccountFollower
 from nodeagent.agent.agent import REPORT_FILE, Agent
 from nodeagent.agent.domains import DomainFollower
+from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.store_writer import StoreWriter
@@ -47,16 +49,18 @@ async def serve(node: NodeFile) -> None:
     def settings(group: GroupName) -> EffectiveSettings:
         return agent.settings(group)
 
-    housekeeping = Housekeeping((*tasks(settings), alerts.task(node, settings, REPORT_FILE)))
-    agent = Agent(node, units, housekeeping)
+    def tell_clock(report: ClockReport) -> None:
+        agent.tell_clock(report)
 
     shared_store = SharedStore(node)
+    writer = StoreWriter(shared_store.open)
+    writer.start()
+    housekeeping = Housekeeping((*tasks(settings, tell_clock), alerts.task(node, settings, REPORT_FILE)))
+    agent = Agent(node, units, housekeeping, EventPen(node.name, writer.write))
 
     def changed(records: list[Record], connected: bool) -> None:
         loop.call_soon_threadsafe(agent.take, records, connected)
 
-    writer = StoreWriter(shared_store.open)
-    writer.start()
     peers = Peers(node.name, PeerTls(), functools.partial(_tell_observation, writer, node.name))
     agent.follow_nodes(peers.follow)
     follower = StoreFollower(node.name, shared_store.open, changed)

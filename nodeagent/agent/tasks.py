@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from appliance.cluster.names import MAIL_GROUP, GroupName, Seconds
-from appliance.cluster.report import Notice
+from appliance.cluster.report import ClockReport, Notice
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
 from nodeagent.agent import markers
@@ -24,8 +24,10 @@ CERTIFICATE_DAYS = 21
 _PROGRAM = Seconds(600.0)
 
 
-def tasks(settings: Callable[[GroupName], Mapping[str, Any]]) -> tuple[Task, ...]:
-    """Every task of a node. `settings` gives what a group goes by."""
+def tasks(
+    settings: Callable[[GroupName], Mapping[str, Any]], told_clock: Callable[[ClockReport], None]
+) -> tuple[Task, ...]:
+    """Every task of a node. `settings` gives what a group goes by; `told_clock` gets each look at the clock."""
     watch = DiskWatch(markers.active, settings)
 
     async def disks() -> tuple[Notice, ...]:
@@ -42,6 +44,7 @@ def tasks(settings: Callable[[GroupName], Mapping[str, Any]]) -> tuple[Task, ...
 
     async def clock() -> tuple[Notice, ...]:
         found = await asyncio.to_thread(node_clock.read)
+        told_clock(ClockReport(synchronised=found.synchronised, offset=found.offset))
         if found.service is None:
             return (Notice(key="time-service-missing"),)
         return (Notice(key="time-not-synchronised"),) if found.synchronised is False else ()

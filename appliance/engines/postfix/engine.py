@@ -33,7 +33,7 @@ from appliance.engines.postfix import domain_copy
 from appliance.engines.postfix.checker import COOL, problems
 from appliance.engines.postfix.maps import MAPS
 from appliance.engines.postfix.probes import postfix_probes
-from appliance.engines.postfix.spool import SPOOL
+from appliance.engines.postfix.spool import SPOOL, try_deferred
 from appliance.engines.templates import render
 
 _FOLDER: Final = Path(__file__).parent
@@ -121,6 +121,11 @@ class Postfix(Engine):
         # Each of Postfix's programs would wait until it is this old, lest it read half of it; it came by one rename.
         cooled = time.time() - COOL
         os.utime(context.config / "main.cf", (cooled, cooled))
+
+    def arrived(self, context: RenderContext) -> str:
+        """Try all deferred mail at once."""
+        try_deferred(context.config)
+        return "event-queue-flushed"
 
     def change(self, old: Rendered, new: Rendered) -> Change:
         change = super().change(old, new)

@@ -7,7 +7,13 @@ script does besides is done here (folders) and in the unit (postsuper(1)).
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Final
+
+from appliance.errors import PosthouseError
+
+_DEADLINE: Final = 30.0
 
 #: name, owner, group, mode
 SPOOL: Final = (
@@ -26,3 +32,21 @@ SPOOL: Final = (
     ("saved", "postfix", "root", 0o700),
     ("trace", "postfix", "root", 0o700),
 )
+
+
+def try_deferred(config: Path) -> None:
+    """Have the queue manager try all deferred mail now (postqueue(1)). Raises PosthouseError."""
+    try:
+        subprocess.run(
+            ["postqueue", "-c", str(config), "-f"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_DEADLINE,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        raise PosthouseError("program-failed", program="postqueue -f", detail=error.stderr.strip()[-300:]) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PosthouseError("program-failed", program="postqueue -f", detail=str(error)) from error

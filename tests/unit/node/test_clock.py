@@ -18,8 +18,8 @@ ALONE = "7F7F0101,,10,1700000000.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,64.0,Not sync
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (FOLLOWING, Tracking("203.0.113.11", True)),
-        (ALONE, Tracking(None, False)),
+        (FOLLOWING, Tracking("203.0.113.11", True, 0.000012345)),
+        (ALONE, Tracking(None, False, 0.0)),
         ("506 Cannot talk to daemon\n", None),
         ("", None),
     ],

@@ -14,6 +14,7 @@ from appliance.node_file import NodeFile, parse
 from nodeagent.agent import agent as module
 from nodeagent.agent import restarts
 from nodeagent.agent.agent import Agent
+from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.ownership import memory
 from nodeagent.ownership.decide import Held
@@ -57,7 +58,7 @@ def test_a_slow_look_holds_up_neither_the_other_looks_nor_the_report(
             if len(reports) >= 3 and agent.looks >= 3:
                 ended.set()
 
-        agent = SlowAgent(NODE, Units(), Housekeeping(()))
+        agent = SlowAgent(NODE, Units(), Housekeeping(()), EventPen(NODE.name, lambda key, text: None))
         await asyncio.wait_for(agent.run(ended, publish), 10)
         return len(reports)
 

@@ -62,3 +62,4 @@ service-no-report = The agent has not reported yet: nothing is known of its inst
 service-counter-unreadable = The restart counter of { $instance } in the store is not a number and is set anew.
 standby-not-checked-yet = Group { $group }: its configuration is still being checked here.
 peer-keys-unusable = This node's certificate, key or authority in { $path } cannot be used, so the other nodes cannot be probed: { $detail }
+event-queue-flushed = { $instance } answers here: all deferred mail is tried at once

@@ -62,3 +62,4 @@ service-no-report = エージェントからまだ報告がなく、インスタ
 service-counter-unreadable = ストアにある { $instance } の再起動カウンターが数値でないため、設定し直します。
 standby-not-checked-yet = グループ { $group }：このノードでその設定をまだ確認中です。
 peer-keys-unusable = { $path } にあるこのノードの証明書・鍵・認証局が使えないため、他のノードを確認できません：{ $detail }
+event-queue-flushed = { $instance } がこのノードで応答しました：保留中のメールをすべて直ちに再試行します

@@ -62,3 +62,4 @@ service-no-report = 代理尚未报告，无法得知其实例。查看：system
 service-counter-unreadable = 存储中 { $instance } 的重启计数不是数字，已重新设置。
 standby-not-checked-yet = 组 { $group }：本节点仍在检查它的配置。
 peer-keys-unusable = 无法使用 { $path } 中本节点的证书、密钥或 CA，因此不能探测其他节点：{ $detail }
+event-queue-flushed = { $instance } 已在本节点应答：立即重试所有延迟的邮件
