@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from appliance.cli.cluster_join import cluster_begin, cluster_join, cluster_token
 from appliance.cli.cluster_status import cluster_status
 from appliance.i18n import lazy
 
@@ -13,4 +14,5 @@ def cluster() -> None:
     pass
 
 
-cluster.add_command(cluster_status)
+for command in (cluster_status, cluster_begin, cluster_token, cluster_join):
+    cluster.add_command(command)

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -104,13 +105,18 @@ def identify(hostname: str | None, name: str | None) -> NodeFile:
     return NodeFile(name=node_name(full.split(".")[0] if name is None else name), hostname=full, roles=steps.ROLES)
 
 
-def wait_until_healthy(began: float) -> NodeReport:
-    """Wait until the agent reports, later than `began` (Unix time), that everything runs and answers; raise
-    with the reasons otherwise."""
+def wait_until_healthy(began: float, groups: Collection[str] = ("mail",)) -> NodeReport:
+    """Wait until the agent reports, later than `began` (Unix time), that everything runs and answers, and that the
+    node owns `groups`; raise with the reasons otherwise."""
     until = time.monotonic() + _HEALTHY_WITHIN
     while True:
         report = local_report()
-        if report is not None and report.reported_at >= began and report.healthy and "mail" in report.owned_groups:
+        if (
+            report is not None
+            and report.reported_at >= began
+            and report.healthy
+            and {*groups} <= {*report.owned_groups}
+        ):
             return report
         if time.monotonic() >= until:
             raise PosthouseError("init-not-healthy", reasons="\n".join(f"- {line}" for line in problems(report)))

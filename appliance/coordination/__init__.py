@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def connect(node_file: NodeFile | None = None, *, deadline: Seconds = Seconds(3.0), pki: Path | None = None) -> Store:
-    """Return a client of this node's store; nothing is sent yet. `deadline` is the default of each call.
+    """Return a client of this node's store; nothing is sent yet. `deadline` is the default of each call. A client that
+    lives on follows the endpoints of node.yaml.
 
     `pki` holds the node's keys where a service may not read those in their own place.
 
@@ -34,6 +35,8 @@ def connect(node_file: NodeFile | None = None, *, deadline: Seconds = Seconds(3.
         from appliance.coordination.zookeeper import ZooKeeperStore  # noqa: PLC0415
 
         return ZooKeeperStore(node.store.endpoints, pki or paths.PKI, deadline=deadline)
+    from appliance.coordination.connection import EndpointFile  # noqa: PLC0415
     from appliance.coordination.etcd import EtcdStore  # noqa: PLC0415
 
-    return EtcdStore(node.store.endpoints, keys, deadline=deadline)
+    follow = EndpointFile(paths.NODE_FILE)
+    return EtcdStore(node.store.endpoints, keys, deadline=deadline, follow=follow)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from ipaddress import IPv6Address
+from pathlib import Path
 from typing import Any
 
+from appliance import node_file
 from appliance.coordination.access import SUSPICIOUS_AFTER, Keys
 from appliance.coordination.rpc import grpc
 from appliance.coordination.store import StoreUnavailable
+from appliance.errors import PosthouseError
 from appliance.node_file import STORE_NAME, endpoint_address
 
-__all__ = ["Connection", "Keys", "target"]
+__all__ = ["Connection", "EndpointFile", "Keys", "target"]
 
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.ssl_target_name_override", STORE_NAME),
@@ -55,11 +58,38 @@ def target(endpoints: Sequence[str]) -> str:
     return "ipv4:" + ",".join(f"{address}:{number}" for address, number in pairs)
 
 
+class EndpointFile:
+    """The node file, looked at again when it was replaced: members come and go while clients run."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seen = self._stamp()
+
+    def news(self) -> tuple[str, ...] | None:
+        """The endpoints if the file is another one than at the last look, else None."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return None
+        self._seen = stamp
+        try:
+            return node_file.read(self._file).store.endpoints
+        except PosthouseError:
+            return None
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            about = self._file.stat()
+        except OSError:
+            return None
+        return about.st_mtime_ns, about.st_ino
+
+
 class Connection:
     """Holds the channel in use. Safe to use from several threads."""
 
-    def __init__(self, endpoints: Sequence[str], keys: Keys) -> None:
+    def __init__(self, endpoints: Sequence[str], keys: Keys, follow: EndpointFile | None = None) -> None:
         self.endpoints = tuple(endpoints)
+        self._follow = follow
         self._keys = keys
         self._first = 0
         self._closed = False
@@ -73,11 +103,17 @@ class Connection:
 
     @property
     def channel(self) -> Any:
-        """The channel in use; raises StoreUnavailable after `close`."""
+        """The channel to the members that the followed file names now; raises StoreUnavailable after `close`."""
+        news = self._follow.news() if self._follow else None
         with self._lock:
             if self._closed:
                 raise StoreUnavailable("store-closed")
-            return self._channel
+            if news is None or news == self.endpoints:
+                return self._channel
+            self.endpoints, self._first = news, 0
+            old, self._channel = self._channel, self._open()
+        old.close()  # calls and watches under way end with an error, and come again on the new one
+        return self._channel
 
     def suspect(self, channel: Any, waited: float) -> None:
         """A call on `channel` got no answer for `waited` seconds: try another member first.

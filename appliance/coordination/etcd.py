@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from appliance.cluster.names import Seconds
-from appliance.coordination.connection import Connection, Keys
+from appliance.coordination.connection import Connection, EndpointFile, Keys
 from appliance.coordination.etcd_watch import EtcdWatch, prefix_end, record_of
 from appliance.coordination.rpc import grpc, rpc_pb2, rpc_pb2_grpc
 from appliance.coordination.store import Delete, Field, Guard, Outcome, Put, Record, Store, Watch
@@ -34,8 +34,15 @@ _TARGETS = {
 class EtcdStore(Store):
     """A store client for one process; safe to use from several threads."""
 
-    def __init__(self, endpoints: Sequence[str], keys: Keys, *, deadline: Seconds = DEFAULT_DEADLINE) -> None:
-        self._connection = Connection(endpoints, keys)
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        keys: Keys,
+        *,
+        deadline: Seconds = DEFAULT_DEADLINE,
+        follow: EndpointFile | None = None,
+    ) -> None:
+        self._connection = Connection(endpoints, keys, follow)
         self._deadline = deadline
         self._watches: weakref.WeakSet[EtcdWatch] = weakref.WeakSet()
         self._lock = threading.Lock()

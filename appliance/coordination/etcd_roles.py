@@ -51,6 +51,8 @@ def permissions(node: NodeName, roles: frozenset[Role]) -> frozenset[Permission]
         Permission.below(keys.DESIRED, write=False),
         Permission.below(keys.STATUS, write=False),
         Permission.of_key(keys.status(node), write=True),
+        Permission.below(keys.PLACEMENTS, write=False),
+        Permission.of_key(keys.observation(node), write=True),
         Permission.below(keys.OWNERS, write=owning),
         Permission.below(keys.SESSIONS, write=owning),
         Permission.below(keys.EVENTS, write=True),
@@ -90,6 +92,10 @@ class EtcdRoles:
         """The node may nothing any more, whatever certificate it holds."""
         self._call("UserDelete", rpc_pb2.AuthUserDeleteRequest(name=node), "user name not found")
         self._call("RoleDelete", rpc_pb2.AuthRoleDeleteRequest(role=f"node-{node}"), "role name not found")
+
+    def knows(self, node: NodeName) -> bool:
+        """Whether the node is a user."""
+        return self._call("UserGet", rpc_pb2.AuthUserGetRequest(name=node), "user name not found") is not None
 
     def enable(self) -> None:
         """From now on only admitted nodes may anything. Admit the node that calls it first, as a control node."""

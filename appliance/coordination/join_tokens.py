@@ -16,7 +16,7 @@ from hashlib import sha256
 
 from appliance.cluster import keys
 from appliance.cluster.model import Role
-from appliance.coordination.store import Delete, Field, Guard, Record, Store
+from appliance.coordination.store import Delete, Field, Guard, Put, Record, Store
 from appliance.errors import BadInput
 
 FOLDER = keys.PREFIX + "join-tokens/"
@@ -50,11 +50,27 @@ def issue(store: Store, roles: frozenset[Role], lifetime: timedelta, now: dateti
     return f"{identity}.{secret}"
 
 
-def redeem(store: Store, token: str, now: datetime | None = None) -> Grant:
+def look(store: Store, token: str, holder: str, now: datetime | None = None) -> Grant:
+    """What a token allows, without using it up. Raises TokenRefused, also when another holder used it."""
+    return _look(store, token, holder, now)[1]
+
+
+def redeem(store: Store, token: str, holder: str, now: datetime | None = None) -> Grant:
     """Use a token up and return what it allows; of several that try, one succeeds.
 
-    Raises TokenRefused; StoreUnavailable, and then the token may be used up.
+    `holder` is what only one server can prove to be (its key): the same one may come again with the token until it
+    expires, because its answer may have been lost. Raises TokenRefused; StoreUnavailable, and then it may be used up.
     """
+    record, grant, used = _look(store, token, holder, now)
+    if not used:
+        facts = {**json.loads(record.value), "holder": holder}
+        if not store.transact([_unchanged(record)], [Put(record.key, json.dumps(facts))]).succeeded:
+            raise TokenRefused("token", "join-token-refused")
+    return grant
+
+
+def _look(store: Store, token: str, holder: str, now: datetime | None) -> tuple[Record, Grant, bool]:
+    """The token's record, what it allows, and whether this holder has used it before."""
     identity, _, secret = token.strip().partition(".")
     record = store.get(FOLDER + identity) if identity.isalnum() else None
     if record is None:
@@ -62,9 +78,10 @@ def redeem(store: Store, token: str, now: datetime | None = None) -> Grant:
     digest, grant = _read(record)
     if not hmac.compare_digest(digest, _digest(secret)) or grant.expires <= (now or datetime.now(UTC)):
         raise TokenRefused("token", "join-token-refused")
-    if not store.transact([_unchanged(record)], [Delete(record.key)]).succeeded:
+    used_by = json.loads(record.value).get("holder")
+    if used_by not in (None, holder):
         raise TokenRefused("token", "join-token-refused")
-    return grant
+    return record, grant, used_by is not None
 
 
 def revoke_all(store: Store) -> int:

@@ -145,6 +145,17 @@ def _moved(left: Numbers, uids: Mapping[str, int | None], gids: Mapping[str, int
     return Numbers(users=left.users | users, groups=left.groups | groups)
 
 
+def wanted_numbers() -> tuple[dict[str, int], dict[str, int]]:
+    """The numbers that accounts and groups have on every node, by name."""
+    return {user.name: user.uid for user in USERS}, {group.name: group.gid for group in _groups()}
+
+
+def numbers() -> tuple[dict[str, int], dict[str, int]]:
+    """The numbers that they have on this server; what is missing is left out."""
+    users = {user.name: uid for user in USERS if (uid := _uid(user.name)) is not None}
+    return users, {group.name: gid for group in _groups() if (gid := _gid(group.name)) is not None}
+
+
 def _groups() -> tuple[FixedGroup, ...]:
     return (*GROUPS, *(user.group for user in USERS))
 

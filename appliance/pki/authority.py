@@ -88,7 +88,7 @@ class Authority:
 
     def pair(self) -> Pair:
         """Certificate and key for the disk."""
-        return Pair(pem(self.certificate), _key_pem(self._key))
+        return Pair(pem(self.certificate), key_pem(self._key))
 
     def issue(
         self,
@@ -98,17 +98,28 @@ class Authority:
         addresses: Sequence[Address] = (),
         now: datetime | None = None,
     ) -> Pair:
-        """Issue a certificate with a fresh key. `names` are host names in A-label form.
-
-        It never outlives the authority.
-        """
+        """Issue a certificate with a fresh key. `names` are host names in A-label form."""
         key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self.certify(key.public_key(), profile, common_name, names, addresses, now=now)
+        return Pair(certificate, key_pem(key))
+
+    def certify(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        profile: Profile,
+        common_name: str,
+        names: Sequence[str],
+        addresses: Sequence[Address] = (),
+        *,
+        now: datetime | None = None,
+    ) -> bytes:
+        """Issue a certificate (PEM) for somebody else's key. It never outlives the authority."""
         start = now or datetime.now(UTC)
         life = min(profile.life, self.certificate.not_valid_after_utc - start)
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         alternatives += [x509.IPAddress(address) for address in addresses]
         certificate = (
-            _builder(_subject(common_name[:MAX_COMMON_NAME]), self.certificate.subject, key.public_key(), start, life)
+            _builder(_subject(common_name[:MAX_COMMON_NAME]), self.certificate.subject, key, start, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(profile.usages), critical=False)
@@ -116,7 +127,7 @@ class Authority:
             .add_extension(self._key_identifier(), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return Pair(pem(certificate), _key_pem(key))
+        return pem(certificate)
 
     def issued(self, certificate: x509.Certificate) -> bool:
         """True when this authority signed it."""
@@ -189,7 +200,8 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key for the disk (PKCS #8)."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

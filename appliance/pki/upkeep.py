@@ -14,6 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from appliance import durable_files, paths
+from appliance.cluster.model import Role
+from appliance.cluster.names import NodeName
 from appliance.errors import PosthouseError
 from appliance.node_file import STORE_NAME, NodeFile
 from appliance.pki.authority import (
@@ -29,6 +31,11 @@ from appliance.pki.pairs import PairSlot
 
 log = logging.getLogger(__name__)
 
+#: The name in the node certificate of control nodes: whom a server that joins hands its token to.
+CONTROL_NAME = "control.posthouse.internal"
+#: Of these roles are nodes with a store member, and nodes with a replica of the directory.
+STORE_ROLES = frozenset({Role.CONTROL, Role.WITNESS})
+DIRECTORY_ROLES = frozenset({Role.DIRECTORY, Role.STORE, Role.EDGE})
 LOOPBACK: tuple[Address, ...] = (ip_address("127.0.0.1"), ip_address("::1"))
 
 
@@ -83,21 +90,34 @@ def mail_slot(folder: Path | None = None) -> PairSlot:
 
 
 def slots(folder: Path | None = None) -> tuple[PairSlot, ...]:
-    """Every pair of a node."""
+    """Every pair that a node may have."""
     where = folder or paths.PKI
-    return PairSlot(where, "node"), PairSlot(where, "etcd", group="etcd"), mail_slot(where)
+    directory = PairSlot(where, "slapd", group="openldap")
+    return PairSlot(where, "node"), PairSlot(where, "etcd", group="etcd"), directory, mail_slot(where)
 
 
 def wanted(node: NodeFile, addresses: Sequence[Address], folder: Path | None = None) -> tuple[Wanted, ...]:
-    """The certificates of a node; `addresses` are those that other nodes reach it by."""
-    of_node, of_store, of_mail = slots(folder)
+    """The certificates that a node's roles ask for; `addresses` are further ones that others reach it by."""
+    of_node, of_store, of_directory, of_mail = slots(folder)
     inside = (node.hostname, node.name, "localhost")
-    reachable = (*LOOPBACK, *(address for address in addresses if address not in LOOPBACK))
-    return (
-        Wanted(of_node, Profile.NODE, node.name, inside, reachable),
-        Wanted(of_store, Profile.NODE, node.name, (*inside, STORE_NAME), reachable),
-        Wanted(of_mail, Profile.MAIL, node.hostname, (node.hostname,)),
-    )
+    known = (*LOOPBACK, *((node.address,) if node.address else ()), *addresses)
+    reachable = tuple(dict.fromkeys(known))
+    control = (CONTROL_NAME,) if Role.CONTROL in node.roles else ()
+    found = [Wanted(of_node, Profile.NODE, node.name, (*inside, *control), reachable)]
+    if node.roles & STORE_ROLES:
+        found.append(Wanted(of_store, Profile.NODE, node.name, (*inside, STORE_NAME), reachable))
+    if node.address and node.roles & DIRECTORY_ROLES:
+        name = directory_name(node.name)
+        found.append(Wanted(of_directory, Profile.NODE, name, (node.hostname, node.name, name), (node.address,)))
+    if node.roles != {Role.WITNESS}:
+        found.append(Wanted(of_mail, Profile.MAIL, node.hostname, (node.hostname,)))
+    return tuple(found)
+
+
+def directory_name(node: NodeName) -> str:
+    """The common name by which other replicas know a node's slapd. No node can be called so, which matters: the store
+    takes a common name for a node's."""
+    return f"slapd.{node}"
 
 
 def due(want: Wanted, found: Pair | None, authority: Authority, now: datetime) -> bool:

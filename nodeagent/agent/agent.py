@@ -26,7 +26,7 @@ from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
 from appliance.settings.layers import EffectiveSettings, engine_settings
-from nodeagent.agent import desired, machine, markers
+from nodeagent.agent import desired, machine, markers, members
 from nodeagent.agent.arrivals import Arrivals
 from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.housekeeping import Housekeeping
@@ -107,6 +107,7 @@ class Agent:
         if connected:
             self._records = records
             self._desired = desired.read(records, self._identity.name, self._desired)
+            members.follow(self._desired.nodes, self._identity.name)
             self._effective.clear()
             self._standby.look_again()
             self._tell_nodes()

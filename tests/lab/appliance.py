@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,37 @@ def initialise(node: Node, *, timeout: float = 180.0) -> None:
         failure.add_note(node.last_words())
         raise failure from error
     wait_healthy(node)
+
+
+def initialise_cluster(nodes: Sequence[Node], roles: Sequence[str] = (), *, timeout: float = 240.0) -> None:
+    """Make a cluster of booted nodes: the first is initialised (`posthouse init`, unless it was), the others join it
+    one after the other. `roles` by node; by default control, edge, store, directory, database and web. Waits until
+    every node reports itself healthy."""
+    first, *others = nodes
+    if first.run("test", "-e", "/etc/posthouse/node.yaml", check=False).returncode:
+        initialise(first)
+    _posthouse(first, "cluster", "init", "--address", first.address, timeout=timeout)
+    for number, node in enumerate(others, start=1):
+        join(first, node, roles[number] if number < len(roles) else None, timeout=timeout)
+
+
+def join(member: Node, node: Node, roles: str | None = None, *, timeout: float = 240.0) -> None:
+    """Let `node` join the cluster of `member` with these roles (by commas)."""
+    _posthouse(node, "cluster", "join", "--token", token(member, roles), "--hostname", node.hostname, timeout=timeout)
+
+
+def token(member: Node, roles: str | None = None) -> str:
+    """A token of the cluster of `member`."""
+    return _posthouse(member, "cluster", "token", *(("--roles", roles) if roles else ())).strip()
+
+
+def _posthouse(node: Node, *words: str, timeout: float = 60.0) -> str:
+    """Run `posthouse …`; its failure has the node's journal as a note."""
+    try:
+        return node.run("posthouse", *words, timeout=timeout).stdout
+    except CommandFailed as error:
+        error.add_note(node.last_words())
+        raise
 
 
 def status(node: Node) -> dict[str, Any]:

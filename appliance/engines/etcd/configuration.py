@@ -18,11 +18,13 @@ def _kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _endpoint(url: str) -> str:
-    endpoint_address(url)
-    return url
+def _endpoint(urls: str) -> str:
+    for url in urls.split(","):
+        endpoint_address(url)
+    return urls
 
 
+#: One or several by commas.
 Url = Annotated[str, AfterValidator(_endpoint)]
 
 _GIB = 1 << 30
@@ -50,6 +52,7 @@ class EtcdConfiguration(_Section):
     the log short and the start quick. `quota-backend-bytes` is far above what a cluster needs (some MB).
     A member that is alone waits up to twice `election-timeout` for nobody when it starts again, so that is
     half of etcd's default; members on several servers need the default (1000) for their network.
+    What begins with `initial-` etcd reads only while it has no data.
     """
 
     name: str
@@ -73,6 +76,8 @@ class EtcdConfiguration(_Section):
     quota_backend_bytes: int = _GIB
     strict_reconfig_check: bool = True
     enable_v2: bool = False
+    # JSON over HTTP for the same calls: nobody here speaks it.
+    enable_grpc_gateway: Literal[False] = False
     logger: Literal["zap"] = "zap"
     log_level: Literal["info", "warn"] = "warn"
     log_outputs: tuple[str, ...] = ("stderr",)

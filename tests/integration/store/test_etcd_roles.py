@@ -129,5 +129,5 @@ def assert_usable(store: Store, node: NodeName) -> None:
 def test_a_join_token_is_issued_by_control_and_of_no_use_to_who_reads_the_desired_state(closed: Closed) -> None:
     with closed.store(CONTROL) as control, closed.store(OWNER) as owner:
         token = join_tokens.issue(control, frozenset({Role.EDGE}), join_tokens.LONGEST)
-        refused(lambda: join_tokens.redeem(owner, token))
-        assert join_tokens.redeem(control, token).roles == {Role.EDGE}
+        refused(lambda: join_tokens.redeem(owner, token, "x"))
+        assert join_tokens.redeem(control, token, "x").roles == {Role.EDGE}

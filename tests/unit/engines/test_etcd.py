@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -116,3 +119,51 @@ def test_a_key_pair_that_etcd_could_not_use_is_refused(
     with pytest.raises(ConfigurationRefused) as caught:
         engine.check(context(), tmp_path)
     assert word in str(caught.value)
+
+
+def member(name: str, number: int, *, voter: bool) -> Node:
+    return Node(
+        name=NodeName(name), roles=frozenset({Role.CONTROL}), address=ip_address(f"10.0.0.{number}"), voter=voter
+    )
+
+
+def among(me: Node, *others: Node) -> RenderContext:
+    nodes = {node.name: node for node in (me, *others)}
+    return replace(context(), node=me, nodes=nodes)
+
+
+def rendered(facts: RenderContext) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(Etcd().render(facts)["etcd.yml"].text)
+    return data
+
+
+def test_a_member_among_others_listens_on_its_address_too_and_joins_those_who_vote() -> None:
+    first, joining, later = member("n1", 1, voter=True), member("n2", 2, voter=False), member("n3", 3, voter=False)
+    data = rendered(among(joining, first, later))
+    assert data["listen-client-urls"] == "https://127.0.0.1:2379,https://10.0.0.2:2379"
+    assert data["advertise-client-urls"] == "https://10.0.0.2:2379"
+    assert data["initial-cluster"] == "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380"
+    assert data["initial-cluster-state"] == "existing"
+    assert (data["heartbeat-interval"], data["election-timeout"]) == (100, 1000)
+
+
+def test_others_that_come_and_go_ask_nothing_of_a_member() -> None:
+    me, other = member("n1", 1, voter=True), member("n2", 2, voter=True)
+    before, after = (Etcd().render(among(me, *others)) for others in ((), (other,)))
+    assert Etcd().change(before, after) is Change.NONE
+    learner = replace_voter(me, voter=False)
+    assert Etcd().change(Etcd().render(among(learner, other)), after) is Change.NONE
+    assert Etcd().change(Etcd().render(context()), after) is Change.RESTART
+
+
+def replace_voter(node: Node, *, voter: bool) -> Node:
+    return node.model_copy(update={"voter": voter})
+
+
+def test_a_new_member_does_not_start_before_it_knows_the_others(pki: Path, tmp_path: Path) -> None:
+    install(pki, GOOD)
+    engine = Etcd(pki, group_id=own_group)
+    facts = among(member("n2", 2, voter=False))
+    (tmp_path / "etcd.yml").write_text(engine.render(facts)["etcd.yml"].text)
+    with pytest.raises(ConfigurationRefused, match="not known"):
+        engine.check(facts, tmp_path)

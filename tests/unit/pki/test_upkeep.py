@@ -17,7 +17,7 @@ from appliance.node_file import STORE_NAME, NodeFile
 from appliance.pki import upkeep
 from appliance.pki.authority import Authority, Profile, names_of
 
-NODE = NodeFile(name=NodeName("n1"), hostname="mail.example.com", roles=frozenset({Role.STORE}))
+NODE = NodeFile(name=NodeName("n1"), hostname="mail.example.com", roles=frozenset({Role.CONTROL, Role.STORE}))
 NOW = datetime.now(UTC)
 
 
@@ -38,8 +38,9 @@ def test_everything_is_made_once(pki: Path) -> None:
     assert upkeep.ensure(NODE, folder=pki) == ()
     made = names(pki)
     assert made["mail"] == {"mail.example.com"}
-    assert made["node"] == {"mail.example.com", "n1", "localhost", "127.0.0.1", "::1"}
-    assert made["etcd"] == made["node"] | {STORE_NAME}
+    inside = {"mail.example.com", "n1", "localhost", "127.0.0.1", "::1"}
+    assert made["node"] == inside | {upkeep.CONTROL_NAME}
+    assert made["etcd"] == inside | {STORE_NAME}
     assert (pki / "ca.key").stat().st_mode & 0o777 == 0o600
 
 
