@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -260,6 +262,43 @@ def test_damage_that_the_kernel_found_is_mended_before_the_next_mount(lun: Lun) 
     attach(other)
     (lun.folder / OTHER / "letter").write_text("arrived")
     assert not other.needs_repair()
+
+
+def test_a_volume_that_turned_read_only_here_does_not_pass_for_attached(lun: Lun) -> None:
+    attach(lun.on(ONE))
+    (lun.superblock(ONE) / "trigger_fs_error").write_text("a test's doing")
+    assert refusal(lun.on(ONE)).key == "volume-read-only"
+
+
+def test_an_option_that_is_none_is_told_and_nothing_is_repaired(lun: Lun) -> None:
+    fault = refusal(lun.on(ONE, options=("no-such-option",)))
+    assert fault.key == "volume-mount-failed"
+    assert "bad option" in fault.facts["detail"]
+
+
+def test_a_mount_that_is_given_up_does_not_come_true_later(lun: Lun) -> None:
+    """While the kernel still waits for multi-mount protection, the keeper's child is killed."""
+    attach(lun.on(ONE))
+    power_cut(lun, lun.folder / ONE)
+    child = os.fork()
+    if child == 0:
+        with suppress(VolumeFault):
+            attach(lun.on(OTHER))
+        os._exit(0)
+
+    def waiting() -> bool:
+        commands = []
+        for process in Path("/proc").glob("[1-9]*"):
+            with suppress(OSError):
+                commands.append((process / "cmdline").read_text().split("\0"))
+        return any(words[0] == "mount" and str(lun.devices[1]) in words for words in commands)
+
+    wait_until("the kernel waits", waiting, every=0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    wait_until("nobody mounts any more", lambda: not waiting(), every=0.01)
+    assert not lun.on(OTHER).mounted()
+    attach(lun.on(OTHER), clear_mmp=True)
 
 
 def test_what_cannot_be_mended_without_a_person_is_refused(lun: Lun) -> None:

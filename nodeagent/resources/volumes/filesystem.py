@@ -29,8 +29,8 @@ _XFS_MAGIC = b"XFSB"
 _BLKFLSBUF = 0x1261
 #: e2fsck(8): errors were corrected (1), and the machine should be rebooted if it was the root (2).
 _REPAIRED = range(4)
-#: What the kernel says of a file system that it will not mount as it stands (EUCLEAN, EINVAL, EIO).
-_DAMAGED = ("structure needs cleaning", "wrong fs type", "can't read superblock", "bad superblock")
+#: What mount(8) makes of EUCLEAN and EIO. EINVAL may as well be an option that is none.
+_DAMAGED = ("structure needs cleaning", "can't read superblock")
 _AGAIN = 0.02
 
 
@@ -97,6 +97,8 @@ class DeviceFilesystem:
         if standing is not None:
             if standing.device != number:
                 raise VolumeFault("volume-other-mounted", path=str(self.target), source=standing.source)
+            if standing.read_only:
+                raise VolumeFault("volume-read-only", path=str(self.target))
             return
         self.check(mmp=mmp)
         make_folder(self.target)

@@ -1,10 +1,16 @@
-"""Running the programs that drivers need: plain and blocking, since the caller is a child with a deadline."""
+"""Running the programs that drivers need: plain and blocking, since the caller is a child with a deadline.
+
+A program ends with its caller (prctl(2), PR_SET_PDEATHSIG): a mount that somebody gave up
+must not come true later.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Container
 from dataclasses import dataclass
+
+_ENDS_WITH_ITS_CALLER = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ def run(*arguments: str, accept: Container[int] = (0,)) -> Done:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
     try:
         ended = subprocess.run(
-            arguments,
+            (*_ENDS_WITH_ITS_CALLER, *arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
