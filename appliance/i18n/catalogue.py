@@ -19,6 +19,8 @@ from typing import Any
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.types import FluentNone, fluent_number
 
+#: Babel formats numbers with the 28 digits of Python's decimal arithmetic.
+_LARGEST = 10**24
 LOCALES = Path(__file__).parent / "locales"
 
 _ENTRY = re.compile(r"^(?P<name>-?[a-zA-Z][a-zA-Z0-9_-]*) *=|^#.*$", re.MULTILINE)
@@ -83,6 +85,8 @@ class Catalogue:
 def _fluent(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and abs(value) >= _LARGEST:
+        return str(value)
     if isinstance(value, int | float | Decimal):
         return fluent_number(value, useGrouping=False)
     if isinstance(value, str | date | FluentNone):

@@ -206,6 +206,8 @@ class Text(_String):
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 _HOST_NAME_LENGTH = 253
+#: IP version -> bits of the largest network that is taken: all of 10.0.0.0/8, of IPv6 what a registry hands out.
+_SHORTEST_PREFIX = {4: 8, 6: 16}
 
 
 def is_host_name(text: str) -> bool:
@@ -267,15 +269,22 @@ def _is_address(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Network(_String):
-    """An IP network as `192.0.2.0/24` or a single address; host bits must be zero."""
+    """An IP network as `192.0.2.0/24` or a single address; host bits must be zero.
+
+    Networks are named here to be trusted: one that holds a large part of the world is a mistake.
+    """
 
     name = "network"
 
     def _checked(self, text: str) -> str:
         try:
-            return str(ip_network(text))
+            network = ip_network(text)
         except ValueError:
             raise Refusal("setting-not-network", value=text) from None
+        shortest = _SHORTEST_PREFIX[network.version]
+        if network.prefixlen < shortest:
+            raise Refusal("setting-network-too-large", value=text, shortest=f"/{shortest}")
+        return str(network)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,11 @@ def test_facts_stand_in_the_text_without_marks_or_grouping() -> None:
     assert text == "The health check 12345 failed: no greeting"
 
 
+def test_a_number_of_any_length_stands_in_the_text() -> None:
+    wanted = str(10**40)
+    assert wanted in translate("mailbox-bad-quota", "en", field="quota", value=10**40, maximum="1P")
+
+
 def test_an_error_is_told_in_the_readers_language() -> None:
     error = BadInput("group", "bad-group-name", value="Mail!")
     with speaking("zh-CN"):

@@ -55,11 +55,20 @@ class Found:
 def find(path: Path, folder: Folder | None = None) -> Found:
     """The mbox file at `path` (as `folder`, or the inbox), or those in the folder `path`. Raises OSError."""
     found = Found()
-    if stat.S_ISDIR(path.stat().st_mode):
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
         _descend(path, (), found)
-        return found
-    found.files.append(MboxFile(folder if folder is not None else names.INBOX, path, path.stat().st_size))
+    elif stat.S_ISREG(about.st_mode) and not _is_mbox(path, about.st_size):
+        found.problems.append(Notice(key="migrate-no-mbox", facts={"path": str(path)}))
+    else:
+        found.files.append(MboxFile(folder if folder is not None else names.INBOX, path, about.st_size))
     return found
+
+
+def _is_mbox(path: Path, size: int) -> bool:
+    """Whether it begins as an mbox file does; an empty one is one. Raises OSError."""
+    with path.open("rb") as file:
+        return size == 0 or file.read(len(_MARK)) == _MARK
 
 
 def _descend(path: Path, above: Folder, found: Found) -> None:
@@ -82,8 +91,7 @@ def _descend(path: Path, above: Folder, found: Found) -> None:
 
 def _add(path: Path, size: int, above: Folder, found: Found) -> None:
     try:
-        with path.open("rb") as file:
-            is_mbox = size == 0 or file.read(len(_MARK)) == _MARK
+        is_mbox = _is_mbox(path, size)
     except OSError as error:
         facts: dict[str, str | int | float] = {"file": str(path), "detail": error.strerror or str(error)}
         found.problems.append(Notice(key="migrate-file-unreadable", facts=facts))

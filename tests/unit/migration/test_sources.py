@@ -172,6 +172,12 @@ def test_a_single_mbox_file_is_the_inbox_unless_a_folder_is_named(tmp_path: Path
     assert mbox.find(tmp_path / "ann", ("Old", "2003")).files[0].folder == ("Old", "2003")
 
 
+def test_a_single_file_that_is_no_mbox_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear")
+    seen = mbox.find(tmp_path / "letter.txt")
+    assert (seen.files, [problem.key for problem in seen.problems]) == ([], ["migrate-no-mbox"])
+
+
 def test_a_folder_that_stands_where_a_copy_goes_is_not_used(tmp_path: Path) -> None:
     """Whoever can write there may have put a link, and what is copied is given away."""
     (tmp_path / "ann").write_bytes(b"From a\n")

@@ -12,6 +12,7 @@ setting-not-choice = { $field }: “{ $value }” is none of { $choices }
 setting-not-hostname = { $field }: “{ $value }” is not a fully qualified host name such as mail.example.com
 setting-not-destination = { $field }: “{ $value }” is not a destination such as relay.example.com, [relay.example.com]:587 or [192.0.2.1]
 setting-not-network = { $field }: “{ $value }” is not a network such as 192.0.2.0/24 or 2001:db8::/32 (bits after the prefix must be zero)
+setting-network-too-large = { $field }: { $value } holds a large part of the world; { $shortest } is the largest network that is taken
 setting-not-json = { $field }: the stored value is not JSON
 setting-not-of-form = { $field }: “{ $value }” is not of the form { $form }
 setting-too-small = { $field }: { $value } is less than the minimum of { $minimum }

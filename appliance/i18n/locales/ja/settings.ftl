@@ -12,6 +12,7 @@ setting-not-choice = { $field }：「{ $value }」は選択肢にありません
 setting-not-hostname = { $field }：「{ $value }」は mail.example.com のような完全修飾ホスト名ではありません
 setting-not-destination = { $field }：「{ $value }」は relay.example.com、[relay.example.com]:587、[192.0.2.1] のような宛先ではありません
 setting-not-network = { $field }：「{ $value }」は 192.0.2.0/24 や 2001:db8::/32 のようなネットワークではありません（プレフィックスより後のビットは 0 にしてください）
+setting-network-too-large = { $field }：{ $value } はインターネットの大部分を含みます。指定できる最大のネットワークは { $shortest } です
 setting-not-json = { $field }：保存されている値が JSON ではありません
 setting-not-of-form = { $field }：「{ $value }」は次の形式ではありません：{ $form }
 setting-too-small = { $field }：{ $value } は下限の { $minimum } を下回っています

@@ -12,6 +12,7 @@ setting-not-choice = { $field }：“{ $value }”不在可选值之内：{ $cho
 setting-not-hostname = { $field }：“{ $value }”不是完整的主机名，应如 mail.example.com
 setting-not-destination = { $field }：“{ $value }”不是有效的投递目标，应如 relay.example.com、[relay.example.com]:587 或 [192.0.2.1]
 setting-not-network = { $field }：“{ $value }”不是有效的网段，应如 192.0.2.0/24 或 2001:db8::/32（前缀之后的位必须为零）
+setting-network-too-large = { $field }：{ $value } 涵盖了大半个互联网；最大只接受 { $shortest } 的网段
 setting-not-json = { $field }：存储的值不是 JSON
 setting-not-of-form = { $field }：“{ $value }”不符合要求的形式：{ $form }
 setting-too-small = { $field }：{ $value } 小于下限 { $minimum }

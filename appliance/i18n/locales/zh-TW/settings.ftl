@@ -12,6 +12,7 @@ setting-not-choice = { $field }：「{ $value }」不在可選值之內：{ $cho
 setting-not-hostname = { $field }：「{ $value }」不是完整的主機名稱，應如 mail.example.com
 setting-not-destination = { $field }：「{ $value }」不是有效的投遞目標，應如 relay.example.com、[relay.example.com]:587 或 [192.0.2.1]
 setting-not-network = { $field }：「{ $value }」不是有效的網段，應如 192.0.2.0/24 或 2001:db8::/32（前置碼之後的位元必須為零）
+setting-network-too-large = { $field }：{ $value } 涵蓋了大半個網際網路；最大只接受 { $shortest } 的網段
 setting-not-json = { $field }：儲存的值不是 JSON
 setting-not-of-form = { $field }：「{ $value }」不符合要求的形式：{ $form }
 setting-too-small = { $field }：{ $value } 小於下限 { $minimum }
