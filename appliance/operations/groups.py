@@ -11,6 +11,7 @@ from appliance.cluster import keys
 from appliance.cluster.decided import Wish
 from appliance.cluster.model import Node, Role, ServiceGroup, VolumeDriver, VolumeSpec
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, NodeName
+from appliance.cluster.report import NodeReport
 from appliance.coordination.store import Delete, Field, Guard, Put, Record, Store
 from appliance.engines.catalogue import ENGINES
 from appliance.errors import AlreadyExists, BadInput, NotFound, PosthouseError
@@ -162,9 +163,10 @@ def change(store: Store, name: GroupName, fields: Mapping[str, Any]) -> ServiceG
         raise BadInput(str(first["loc"][0]), "group-bad-field", detail=first["msg"]) from error
     guards = [Guard(keys.group(name), Field.MOD_REVISION, record.mod_revision)]
     if (wanted.volume, wanted.extra_volumes) != (group.volume, group.extra_volumes):
-        if store.get(keys.owner(name)) is not None:
+        owner = store.get(keys.owner(name))
+        if owner is not None and not _rests(store, group):
             raise BadInput("volume", "group-volume-in-use", group=name)
-        guards.append(Guard(keys.owner(name), Field.MOD_REVISION, 0))
+        guards.append(Guard(keys.owner(name), Field.MOD_REVISION, owner.mod_revision if owner else 0))
     others = {other: each for other, (each, _) in groups(store).items() if other != name}
     check(wanted, others, nodes(store))
     if not store.transact(guards, [Put(keys.group(name), wanted.model_dump_json())]).succeeded:
@@ -203,12 +205,41 @@ def move(store: Store, name: GroupName, node: NodeName) -> None:
 
 
 def stop(store: Store, name: GroupName) -> None:
-    """Wish the group stopped until `start`; raise NotFound."""
-    known(store, name)
-    store.put(keys.wish(name), Wish(group=name, stopped=True).model_dump_json())
+    """Wish the group stopped until `start`; raise NotFound.
+
+    A group of one node's own folder stays that node's: there its engines are stopped.
+    """
+    group, _ = known(store, name)
+    changes: list[Put | Delete] = [Put(keys.wish(name), Wish(group=name, stopped=True).model_dump_json())]
+    node = only_node(group)
+    if node is not None:
+        changes += [Put(keys.stopped(instance, node), "1") for instance in group.instances]
+    store.transact([], changes)
 
 
 def start(store: Store, name: GroupName) -> None:
     """Take every wish about the group back: it runs where it is placed. Raise NotFound."""
-    known(store, name)
-    store.delete(keys.wish(name))
+    group, _ = known(store, name)
+    stopped = [record.key for record in store.list(keys.STOPPED)[0]]
+    ended = {str(instance) for instance in group.instances}
+    gone = [Delete(key) for key in stopped if key.rpartition("/")[2] in ended]
+    store.transact([], [Delete(keys.wish(name)), *gone])
+
+
+def only_node(group: ServiceGroup) -> NodeName | None:
+    """The one node that could ever own the group, or None."""
+    for node in group.candidates:
+        if group.held_exclusively_by(node):
+            return node
+    return None
+
+
+def _rests(store: Store, group: ServiceGroup) -> bool:
+    """Whether the group is one node's own and all its engines are stopped there."""
+    node = only_node(group)
+    record = store.get(keys.status(node)) if node is not None else None
+    if record is None:
+        return False
+    report = NodeReport.model_validate_json(record.value)
+    states = {each.instance: each.state for each in report.instances}
+    return all(states.get(str(instance)) == "stopped" for instance in group.instances)

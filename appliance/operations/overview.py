@@ -257,7 +257,17 @@ def _group_state(
         return GroupState.MOVING
     if owner.stage is not OwnershipStage.CONFIRMED:
         return GroupState.STARTING
-    return _served(group, found.reports.get(owner.node))
+    report = found.reports.get(owner.node)
+    if wish is not None and wish.stopped and group.held_exclusively_by(owner.node):
+        return GroupState.STOPPED if _rests(group, report) else GroupState.STARTING
+    return _served(group, report)
+
+
+def _rests(group: ServiceGroup, report: NodeReport | None) -> bool:
+    """Whether all engines of a group that stays its node's are stopped."""
+    named = {str(instance) for instance in group.instances}
+    states = [each.state for each in report.instances if each.instance in named] if report else []
+    return len(states) == len(named) and all(state == "stopped" for state in states)
 
 
 def _served(group: ServiceGroup, report: NodeReport | None) -> GroupState:

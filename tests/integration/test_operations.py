@@ -13,10 +13,11 @@ from appliance.cluster import keys
 from appliance.cluster.decided import Acknowledgement, FenceRequest, FenceSpec, Wish
 from appliance.cluster.model import Node, Ownership, Role, ServiceGroup, Session, VolumeDriver, VolumeSpec
 from appliance.cluster.names import EngineName, GroupName, NodeName
+from appliance.cluster.report import InstanceReport, NodeReport
 from appliance.coordination.store import Store
 from appliance.errors import AlreadyExists, BadInput, NotFound
 from appliance.operations import groups, nodes
-from appliance.operations.overview import read
+from appliance.operations.overview import GroupState, read
 from tests.integration.etcd_server import EtcdServer, make_keys
 from tests.integration.store_process import wait_until_ready
 
@@ -78,6 +79,30 @@ def test_the_volume_of_an_owned_group_stays_and_the_group_too(store: Store) -> N
         groups.delete(store, MAIL)
     assert groups.known(store, MAIL)[0] == group()
     groups.change(store, MAIL, {"priority": 1})
+
+
+def test_a_folder_of_one_node_becomes_a_shared_volume_once_its_engines_are_stopped(store: Store) -> None:
+    folder = ServiceGroup(name=MAIL, candidates=(A,), services=(EngineName("dovecot"),))
+    groups.create(store, folder)
+    own(store, A)
+    fields = {"volume": SHARED.model_dump(), "candidates": (A, B)}
+    groups.stop(store, MAIL)
+    stopped = keys.stopped(folder.instances[0], A)
+    assert store.get(stopped) is not None
+    for state in ("running", "stopped"):
+        engine = InstanceReport(instance="dovecot@mail", state=state, healthy=True)
+        report = NodeReport(
+            node=A, release="1", reported_at=0, store_connected=True, owned_groups=("mail",), instances=(engine,)
+        )
+        store.put(keys.status(A), report.model_dump_json())
+        if state == "running":
+            with pytest.raises(BadInput):
+                groups.change(store, MAIL, fields)
+    assert [line.state for line in read(store).groups] == [GroupState.STOPPED]
+    assert groups.change(store, MAIL, fields).volume == SHARED
+    groups.start(store, MAIL)
+    assert store.get(stopped) is None
+    assert store.get(keys.wish(MAIL)) is None
 
 
 def test_wishes_are_written_and_taken_back(store: Store) -> None:

@@ -86,8 +86,10 @@ class Cluster:
 
     def _share(self) -> None:
         candidates = [word for node in self.nodes for word in ("--candidate", node.name)]
-        line = ("group", "set", GROUP, "--volume", "block", "--source", self.disk.device, "--address", self.address)
-        self.ask(*line, *candidates)
+        self.ask("group", "stop", GROUP)
+        volume = ("--volume", f"block:{self.disk.device}", "--address", self.address)
+        self.ask("group", "set", GROUP, *volume, *candidates)
+        self.ask("group", "start", GROUP, timeout=120)
 
     def add_people(self, domain: str, addresses: Sequence[str], password: str) -> None:
         """Create a domain and mailboxes."""
