@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,8 @@ from appliance.errors import AlreadyExists, BadInput, NotFound
 #: More recipients than this are a list's business.
 MAX_TARGETS: Final = 1000
 _SEARCH_SECONDS: Final = 10
+#: Targets that one search asks for.
+_AT_ONCE: Final = 100
 _OBJECT_CLASS_VIOLATION: Final = 65
 
 
@@ -66,6 +68,7 @@ class Aliases:
             raise BadInput("target", "alias-needs-target", address=made.display)
         attributes = entries.new_alias(made, meant, name and display_name(name), remark and description(remark))
         self._rules.of(made.domain)
+        self._refuse_loop(made, meant)
         try:
             self._connection.add(entries.address_dn(made), attributes)
         except EntryExists:
@@ -113,6 +116,7 @@ class Aliases:
         named = any_address(address)
         before = entries.alias_of(self._read(named))
         _refuse_bad_targets(named, before, change)
+        self._refuse_loop(named, change.add_targets)
         edits = {name: edit for name, edit in entries.alias_changes(change).items() if edit}
         if edits:
             self._modify(named, edits)
@@ -163,10 +167,45 @@ class Aliases:
             self._rules.of(target.domain)
         except NotFound:
             return False
-        base = f"{target.local.lower().partition('+')[0]}@{target.domain.ascii}"
-        names = (str(target), base, f"@{target.domain.ascii}")
-        terms = "".join(f"({s.MAIL}={entries.literal(name)})" for name in dict.fromkeys(names))
-        return not self._connection.search(s.DOMAINS, f"(|{terms})", attributes=("1.1",), limit=1).entries
+        return not self._connection.search(s.DOMAINS, _any_of(_names(target)), attributes=("1.1",), limit=1).entries
+
+    def _refuse_loop(self, alias: Address, targets: Iterable[Address]) -> None:
+        """Raise BadInput when mail for the alias would come back to it: Postfix puts such mail off until it is too old.
+
+        Through domain aliases it does not look.
+        """
+        own = str(alias).lower()
+        ahead, seen = {str(target).lower(): target for target in targets}, set[str]()
+        while ahead and len(seen) < MAX_TARGETS:
+            seen |= ahead.keys()
+            known = self._known(list(ahead.values()))
+            further: dict[str, Address] = {}
+            for target in ahead.values():
+                name = next((each for each in _names(target) if each == own or each in known), None)
+                if name == own:
+                    raise BadInput("target", "alias-loops", address=alias.display, target=excerpt(target.display))
+                for each in known[name] if name else ():
+                    further[each.lower()] = target_address(each)
+            ahead = {name: target for name, target in further.items() if name not in seen}
+
+    def _known(self, targets: Sequence[Address]) -> Mapping[str, tuple[str, ...]]:
+        """Where mail for those of these addresses goes that are ours; a mailbox's goes nowhere else."""
+        known = {}
+        for start in range(0, len(targets), _AT_ONCE):
+            names = [name for target in targets[start : start + _AT_ONCE] for name in _names(target)]
+            for entry in self._connection.search(s.DOMAINS, _any_of(names), attributes=(s.MAIL, s.TARGET)).entries:
+                known[entry.text(s.MAIL) or ""] = entry.texts(s.TARGET)
+        return known
+
+
+def _names(target: Address) -> tuple[str, ...]:
+    """Under which names Postfix looks for an address, in its order: itself, without extension, the catch-all."""
+    base = f"{target.local.lower().partition('+')[0]}@{target.domain.ascii}"
+    return tuple(dict.fromkeys((str(target).lower(), base, f"@{target.domain.ascii}")))
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return f"(|{''.join(f'({s.MAIL}={entries.literal(name)})' for name in dict.fromkeys(names))})"
 
 
 def targets_of(targets: Iterable[str], alias: Address) -> tuple[Address, ...]:

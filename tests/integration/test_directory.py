@@ -219,6 +219,24 @@ def test_an_alias_with_impossible_targets_is_refused(
     assert list(directory.aliases.all()) == []
 
 
+def test_an_alias_whose_mail_would_come_back_to_it_is_refused(directory: DirectoryService, example: str) -> None:
+    directory.aliases.create("one@example.com", ["two@example.com", "bob@example.org"])
+    directory.aliases.create("two@example.com", ["three@example.com"])
+    for address, target in (
+        ("three@example.com", "one@example.com"),
+        ("three@example.com", "ONE+list@example.com"),
+        ("@example.com", "one@example.com"),
+    ):
+        with pytest.raises(BadInput) as refused:
+            directory.aliases.create(address, ["bob@example.org", target])
+        assert (refused.value.field, refused.value.key) == ("target", "alias-loops")
+    directory.aliases.create("three@example.com", ["bob@example.org"])
+    with pytest.raises(BadInput):
+        directory.aliases.change("three@example.com", AliasChange(add_targets=(any_address("one@example.com"),)))
+    assert directory.aliases.find("three@example.com").targets == ("bob@example.org",)
+    directory.aliases.create("@example.com", ["one@example.com"])
+
+
 def test_a_domain_with_mailboxes_is_deleted_only_on_demand_and_its_mail_can_come_back(
     directory: DirectoryService, example: str
 ) -> None:

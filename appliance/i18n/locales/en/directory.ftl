@@ -49,6 +49,7 @@ alias-unknown = There is no alias { $address }.
 alias-needs-target = { $field }: the alias { $address } needs at least one target
 alias-too-many-targets = { $field }: { $count } targets are more than the maximum of { $maximum }
 alias-targets-itself = { $field }: the alias { $address } cannot stand for itself
+alias-loops = { $field }: mail for { $address } would come back to it through { $target }
 alias-lacks-target = The alias { $address } has no target { $target }.
 alias-has-target = The alias { $address } has the target { $target } already.
 bulk-heading = { $field }: the first line must name columns of { $columns }, each once and “address” among them. Not known: { $unknown }

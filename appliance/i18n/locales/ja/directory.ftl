@@ -49,6 +49,7 @@ alias-unknown = エイリアス { $address } はありません。
 alias-needs-target = { $field }：エイリアス { $address } には少なくとも一つの宛先が必要です
 alias-too-many-targets = { $field }：{ $count } 個の宛先は上限 { $maximum } 個を超えています
 alias-targets-itself = { $field }：エイリアス { $address } を自分自身に向けることはできません
+alias-loops = { $field }：{ $address } 宛てのメールが { $target } を通って自分自身に戻ってしまいます
 alias-lacks-target = エイリアス { $address } に宛先 { $target } はありません。
 alias-has-target = エイリアス { $address } には既に宛先 { $target } があります。
 bulk-heading = { $field }：最初の行には { $columns } の列名を一度ずつ、「address」を含めて書いてください。不明な列：{ $unknown }

@@ -49,6 +49,7 @@ alias-unknown = 没有别名 { $address }。
 alias-needs-target = { $field }：别名 { $address } 至少需要一个目标
 alias-too-many-targets = { $field }：{ $count } 个目标超过上限 { $maximum } 个
 alias-targets-itself = { $field }：别名 { $address } 不能指向自身
+alias-loops = { $field }：发往 { $address } 的邮件会经由 { $target } 回到它自身
 alias-lacks-target = 别名 { $address } 没有目标 { $target }。
 alias-has-target = 别名 { $address } 已有目标 { $target }。
 bulk-heading = { $field }：首行必须是 { $columns } 中的列名，每个最多一次，且包含“address”。未知的列：{ $unknown }

@@ -49,6 +49,7 @@ alias-unknown = 沒有別名 { $address }。
 alias-needs-target = { $field }：別名 { $address } 至少需要一個目標
 alias-too-many-targets = { $field }：{ $count } 個目標超過上限 { $maximum } 個
 alias-targets-itself = { $field }：別名 { $address } 不能指向自己
+alias-loops = { $field }：寄往 { $address } 的郵件會經由 { $target } 回到它自身
 alias-lacks-target = 別名 { $address } 沒有目標 { $target }。
 alias-has-target = 別名 { $address } 已有目標 { $target }。
 bulk-heading = { $field }：首行必須是 { $columns } 中的欄名，每個最多一次，且包含「address」。未知的欄：{ $unknown }
