@@ -1,6 +1,6 @@
 """Runs an instance's probes, each on its own rhythm and under its own deadline.
 
-A fresh instance is asked every second until it has answered once; failures before
+A fresh instance is asked ever less often, at least every second, until it has answered once; failures before
 that, within the start-up grace, do not count as a hang.
 """
 
@@ -21,6 +21,8 @@ from appliance.errors import PosthouseError
 log = logging.getLogger("posthouse.agent")
 
 _EAGER = Seconds(1.0)
+#: Until the first answer pauses begin here and double: most engines answer within a second of their start.
+_FIRST_PAUSE = Seconds(0.05)
 #: How long the engine may take to say whether it is overloaded; silence is a failure.
 _WORD = Seconds(2.0)
 #: How long an instance may take from its start to its first good answer.
@@ -114,7 +116,8 @@ class Prober:
             await self._once(probe, verdict)
             # who is overloaded is not asked more often for it
             calm = verdict.ok or verdict.overloaded
-            await self._pause(probe.every if calm else min(_EAGER, probe.every))
+            eager = min(_EAGER, _FIRST_PAUSE * 2 ** min(verdict.failures, 16)) if not verdict.took else _EAGER
+            await self._pause(probe.every if calm else min(eager, probe.every))
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, or until hurried."""
