@@ -47,9 +47,14 @@ class Known:
     usable: frozenset[NodeName] = frozenset()
 
     @cached_property
+    def all_groups(self) -> dict[GroupName, ServiceGroup]:
+        """Every group whose record can be read."""
+        return self.view.facts(keys.GROUPS)
+
+    @cached_property
     def groups(self) -> dict[GroupName, ServiceGroup]:
         """Those that are decided here and whose records can be read."""
-        found = shared(self.view.facts(keys.GROUPS))
+        found = shared(self.all_groups)
         return {name: group for name, group in found.items() if not self.look.left_alone(name)}
 
     @cached_property
@@ -106,7 +111,7 @@ class Judgement:
 
 def waits_for(known: Known, group: GroupName, healthy: frozenset[SessionName]) -> GroupName | None:
     """A group that must run before this one and does not. Of groups that wait for each other none waits."""
-    groups: dict[GroupName, ServiceGroup] = known.view.facts(keys.GROUPS)
+    groups = known.all_groups
     for before in sorted(groups[group].start_after & groups.keys()):
         owner = known.look.owners.get(before)
         runs = (

@@ -46,9 +46,10 @@ from controller.view import Look, Looker, Viewer
 
 log = logging.getLogger("posthouse.controller")
 
-#: Between two looks: at rest, and while something is under way.
+#: Between two looks: without the leadership, at rest, and while something is under way.
+ASIDE = Seconds(1.0)
 AT_REST = Seconds(0.5)
-BUSY = Seconds(0.2)
+BUSY = Seconds(0.25)
 #: Between two looks at least, however often the bell rings.
 _SHORTEST = Seconds(0.05)
 _READ_ALL = Seconds(10.0)
@@ -121,19 +122,26 @@ class Controller:
                 self._bell.clear()
                 self.step()
                 alive()
-                self._bell.wait(max(_SHORTEST, (BUSY if self._busy else AT_REST) - (boottime() - began)))
+                self._bell.wait(max(_SHORTEST, self._pause - (boottime() - began)))
                 ended.wait(_SHORTEST)
         finally:
             self._follower.end()
             self.election.resign(self._store, self.timing)
 
+    @property
+    def _pause(self) -> Seconds:
+        if self.epoch is None:
+            return ASIDE
+        return BUSY if self._busy else AT_REST
+
     def step(self) -> None:
         """One look, and what follows from it."""
         self._take_inbox()
         try:
-            self.election.step(self._store, self.timing)
+            self.election.keep(self._store, self.timing)
+            look = self._look()
             if self._loaded:
-                self._look()
+                self.election.consider(self._store, self.timing, look.leader, look.read_at)
                 self._lead()
         except StoreUnavailable as error:
             log.warning("nothing is decided: %s", error)
@@ -157,9 +165,10 @@ class Controller:
         except BadInput as error:
             self._refused = Notice.of(error)
 
-    def _look(self) -> None:
+    def _look(self) -> Look:
         look = self._eyes.looker.look(self._store, self.timing.reply, boottime)
         self._eyes.take(look, self._viewer.view.facts(keys.OBSERVATIONS).values(), self.timing)
+        return look
 
     def _known(self) -> Known:
         eyes = self._eyes
@@ -183,7 +192,7 @@ class Controller:
         if epoch is None:
             self.epoch, self._busy = None, False
             return
-        led = Led(self._store, epoch, self.timing.reply, lambda: self.election.step(self._store, self.timing))
+        led = Led(self._store, epoch, self.timing.reply, lambda: self.election.keep(self._store, self.timing))
         if epoch != self.epoch:
             self._begin(led)
         self.fences.collect()

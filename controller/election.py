@@ -20,9 +20,6 @@ from appliance.coordination.store import Delete, Field, Guard, Outcome, Put, Rec
 
 log = logging.getLogger("posthouse.controller")
 
-#: How often a controller that does not lead looks whether somebody does.
-LOOK_EVERY = Seconds(1.0)
-
 
 @dataclass(frozen=True)
 class LeaderSeen:
@@ -52,7 +49,6 @@ class Election:
         self._sequence = 0
         self._renewed = 0.0
         self._doubted = False
-        self._looked = float("-inf")
         self._seen: LeaderSeen | None = None
 
     def epoch(self, timing: Timing) -> int | None:
@@ -61,15 +57,24 @@ class Election:
             return None
         return self._epoch
 
-    def step(self, store: Store, timing: Timing) -> None:
-        """Renew when it is time, or look whether the leadership is free. Raises StoreUnavailable."""
-        now = self._clock()
+    def keep(self, store: Store, timing: Timing) -> None:
+        """Renew when it is time. Raises StoreUnavailable."""
+        if self._epoch is not None and (self._doubted or self._clock() - self._renewed >= timing.renew):
+            self._renew(store, timing)
+
+    def consider(self, store: Store, timing: Timing, record: Record | None, read_at: float) -> None:
+        """Take the leadership if it is free; `record` is the leader's as it was read. Raises StoreUnavailable."""
         if self._epoch is not None:
-            if self._doubted or now - self._renewed >= timing.renew:
-                self._renew(store, timing)
-        elif now - self._looked >= LOOK_EVERY:
-            self._looked = now
-            self._look(store, timing)
+            return
+        if record is None:
+            self._seen = None
+            self._open(store, timing)
+            return
+        self._seen = observe(self._seen, record.mod_revision, read_at)
+        if silent(self._seen, read_at, timing) or self._is_mine(record):
+            guard = Guard(keys.LEADER, Field.MOD_REVISION, record.mod_revision)
+            if store.transact([guard], [Delete(keys.LEADER)], deadline=timing.reply).succeeded:
+                self._open(store, timing)
 
     def doubt(self) -> None:
         """A write was refused: renew at once, which tells."""
@@ -93,19 +98,6 @@ class Election:
         else:
             log.warning("the leadership was taken over by another controller")
             self._epoch, self._seen = None, None
-
-    def _look(self, store: Store, timing: Timing) -> None:
-        record = store.get(keys.LEADER, deadline=timing.reply)
-        if record is None:
-            self._seen = None
-            self._open(store, timing)
-            return
-        now = self._clock()
-        self._seen = observe(self._seen, record.mod_revision, now)
-        if silent(self._seen, now, timing) or self._is_mine(record):
-            guard = Guard(keys.LEADER, Field.MOD_REVISION, record.mod_revision)
-            if store.transact([guard], [Delete(keys.LEADER)], deadline=timing.reply).succeeded:
-                self._open(store, timing)
 
     def _is_mine(self, record: Record) -> bool:
         """What an earlier process of this node left: systemd runs one at a time, and its writes are guarded."""

@@ -7,7 +7,7 @@ taken for an absent one: what stands behind it is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -147,13 +147,14 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Look:
-    """Sessions and owners, read at `read_at` on this controller's clock (after the answer)."""
+    """Sessions, owners and the leader's record, read at `read_at` on this controller's clock (after the answer)."""
 
     read_at: float
     sessions: Mapping[NodeName, SessionSeen] = field(default_factory=dict)
     owners: Mapping[GroupName, OwnerSeen] = field(default_factory=dict)
     unreadable_sessions: frozenset[NodeName] = frozenset()
     unreadable_owners: frozenset[GroupName] = frozenset()
+    leader: Record | None = None
 
     def left_alone(self, group: GroupName) -> bool:
         """Whether a record of this group, or of its owner's session, cannot be read."""
@@ -167,18 +168,18 @@ class Looker:
     def __init__(self) -> None:
         self._parsed: dict[str, tuple[int, SessionSeen | OwnerSeen | None]] = {}
 
-    def look(self, store: Store, deadline: Seconds, clock: Any) -> Look:
+    def look(self, store: Store, deadline: Seconds, clock: Callable[[], float]) -> Look:
         """One linearizable look. Raises StoreUnavailable.
 
-        The two are not read at one revision; whoever acts on both guards both (a fence's order does).
+        Not every store reads them at one revision; whoever acts on several guards each (a fence's order does).
         """
-        owners, _ = store.list(keys.OWNERS, deadline=deadline)
-        sessions, _ = store.list(keys.SESSIONS, deadline=deadline)
+        owners, sessions, leaders = store.snapshot([keys.OWNERS, keys.SESSIONS, keys.LEADER], deadline=deadline)
         read_at = clock()
         before, self._parsed = self._parsed, {}
         found_owners, bad_owners = self._sort(owners, keys.OWNERS, before, owner_seen)
         found_sessions, bad_sessions = self._sort(sessions, keys.SESSIONS, before, session_seen)
-        return Look(read_at, found_sessions, found_owners, bad_sessions, bad_owners)
+        leader = next((record for record in leaders if record.key == keys.LEADER), None)
+        return Look(read_at, found_sessions, found_owners, bad_sessions, bad_owners, leader)
 
     def _sort(
         self, records: Iterable[Record], prefix: str, before: Mapping[str, Any], parse: Any

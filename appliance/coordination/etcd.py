@@ -31,6 +31,9 @@ _TARGETS = {
 }
 
 
+Records = list[Record]  # inside the class, `list` is a method
+
+
 class EtcdStore(Store):
     """A store client for one process; safe to use from several threads."""
 
@@ -53,16 +56,28 @@ class EtcdStore(Store):
 
     def list(self, prefix: str, *, deadline: Seconds | None = None) -> tuple[list[Record], int]:
         ends = self._ends(deadline)
-        start, end = prefix.encode() or b"\0", prefix_end(prefix)
-        records: list[Record] = []
-        revision = 0
-        while True:
-            response = self._range(rpc_pb2.RangeRequest(key=start, range_end=end, limit=PAGE, revision=revision), ends)
-            revision = revision or response.header.revision
+        response = self._range(_below(prefix), ends)
+        revision = int(response.header.revision)
+        return self._complete(prefix, response, revision, ends), revision
+
+    def snapshot(self, prefixes: Sequence[str], *, deadline: Seconds | None = None) -> Sequence[Sequence[Record]]:
+        ends = self._ends(deadline)
+        asked = [rpc_pb2.RequestOp(request_range=_below(prefix)) for prefix in prefixes]
+        request = rpc_pb2.TxnRequest(success=asked)
+        response = self._call(lambda channel: rpc_pb2_grpc.KVStub(channel).Txn, request, ends)
+        revision = response.header.revision
+        return [
+            self._complete(prefix, each.response_range, revision, ends)
+            for prefix, each in zip(prefixes, response.responses, strict=True)
+        ]
+
+    def _complete(self, prefix: str, response: Any, revision: int, ends: float) -> Records:
+        """The records of a range's first page, and of those that follow at the same revision."""
+        records = [record_of(each) for each in response.kvs]
+        while response.more:
+            response = self._range(_below(prefix, response.kvs[-1].key + b"\0", revision), ends)
             records += map(record_of, response.kvs)
-            if not response.more:
-                return records, revision
-            start = response.kvs[-1].key + b"\0"
+        return records
 
     def transact(
         self, guards: Sequence[Guard], changes: Sequence[Put | Delete], *, deadline: Seconds | None = None
@@ -120,3 +135,9 @@ def _operation(change: Put | Delete) -> Any:
     if isinstance(change, Put):
         return rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=change.key.encode(), value=change.value.encode()))
     return rpc_pb2.RequestOp(request_delete_range=rpc_pb2.DeleteRangeRequest(key=change.key.encode()))
+
+
+def _below(prefix: str, start: bytes = b"", revision: int = 0) -> Any:
+    """The request for one page of what stands below `prefix`, from `start` on; `revision` 0: the newest."""
+    key = start or prefix.encode() or b"\0"
+    return rpc_pb2.RangeRequest(key=key, range_end=prefix_end(prefix), limit=PAGE, revision=revision)

@@ -6,6 +6,7 @@ out on purpose: ownership never rests on them (see docs/developers/ownership.md)
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,19 @@ class Store(ABC):
     @abstractmethod
     def list(self, prefix: str, *, deadline: Seconds | None = None) -> tuple[list[Record], int]:
         """Return every record below `prefix` in key order, and the revision at which they were read."""
+
+    def snapshot(self, prefixes: Sequence[str], *, deadline: Seconds | None = None) -> Sequence[Sequence[Record]]:
+        """The records below each of the prefixes, linearizable.
+
+        Where the store can, all are of one revision and cost one call; otherwise each is as fresh as `list` gives it,
+        and a later one may know more. `deadline` is for all of them.
+        """
+        ends = time.monotonic() + deadline if deadline is not None else None
+        found = []
+        for prefix in prefixes:
+            left = None if ends is None else Seconds(max(ends - time.monotonic(), 0.0))
+            found.append(self.list(prefix, deadline=left)[0])
+        return found
 
     @abstractmethod
     def transact(

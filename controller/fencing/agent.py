@@ -73,12 +73,21 @@ def run(program: Path, action: str, given: dict[str, str], timeout: float) -> An
     try:
         said, _ = process.communicate(words.encode(), timeout=timeout)
     except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):  # a child that left the group may still hold the pipe
-            process.communicate(timeout=1.0)
+        _end(process)
         return Answer(None)
     return Answer(process.returncode, _told(said, given))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with its children. A child that left the group may hold the pipe: its output is not waited for."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=1.0)
 
 
 def is_off(answer: Answer) -> bool | None:

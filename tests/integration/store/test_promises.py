@@ -64,6 +64,20 @@ def test_an_empty_listing_has_a_revision_too(store: Store, prefix: str) -> None:
     assert store.list(prefix) == ([], latest)
 
 
+def test_a_snapshot_has_what_stands_below_each_prefix(
+    store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("etcd", "zookeeper", "zookeeper_watch"):
+        monkeypatch.setattr(f"appliance.coordination.{module}.PAGE", 7)
+    names = [f"{number:03}" for number in range(20)]
+    store.transact([], [Put(prefix + "a/" + name, name) for name in names])
+    store.put(prefix + "b", "alone")
+    many, alone, none = store.snapshot([prefix + "a/", prefix + "b", prefix + "c"])
+    assert [record.value for record in many] == names
+    assert [record.value for record in alone] == ["alone"]
+    assert list(none) == []
+
+
 # Transactions
 
 

@@ -84,7 +84,7 @@ def situations(draw: st.DrawFn) -> Situation:
 
 
 policies = st.builds(Policy, moves_at_once=st.integers(1, 3))
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=30, deadline=None)
 
 
 @many
