@@ -237,8 +237,10 @@ class Controller:
         if self._eyes.settled(self.timing):
             standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed)
             self.teller.step(standing, self._viewer.view.settings, now)
-        self._busy = self.fences.active or len(well_kept) < sum(
-            goal is not None for goal in self.placing.goals.values()
+        self._busy = (
+            bool(self._eyes.fails)
+            or self.fences.active
+            or len(well_kept) < sum(goal is not None for goal in self.placing.goals.values())
         )
 
     def _setting(self, name: str) -> Any:

@@ -15,7 +15,6 @@ from appliance.ownership.records import session_seen
 from appliance.ownership.taker import Sighting
 from controller import observers
 from controller.election import LeaderSeen, observe, silent
-from controller.events import event_key
 from controller.protocol_timing import timing_of
 from controller.view import Looker, Seen, View, Viewer
 
@@ -78,7 +77,7 @@ def test_a_leader_is_silent_after_d_and_r_without_a_renewal() -> None:
 
 
 def test_events_sort_by_time_then_by_order() -> None:
-    written = [event_key(at, A, number) for at, number in ((1.0, 1), (1.0, 2), (1.001, 3), (20_000_000_000.0, 4))]
+    written = [keys.event(at, A, number) for at, number in ((1.0, 1), (1.0, 2), (1.001, 3), (20_000_000_000.0, 4))]
     assert written == sorted(written)
 
 
