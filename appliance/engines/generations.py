@@ -20,6 +20,7 @@ import shutil
 import stat
 import subprocess
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,6 +37,9 @@ from appliance.errors import NotFound
 KEPT = 3
 
 _MANIFEST = ".manifest.json"
+#: Files say that they are so old (seconds). Postfix's programs wait until what they read has not changed for up to ten,
+#: lest they read half of it; a generation is complete before it has its name.
+_AGE = 15.0
 #: Folders that are not generations (yet): leftovers of a crash begin with these.
 _CHECKING, _WRITING = ".check-", ".new-"
 #: By folder: held while something is staged or written there.
@@ -146,6 +150,8 @@ class Generations:
                 (folder / parent).chmod(0o755)
                 folders.add(folder / parent)
             durable_files.write_new(path, file.text.encode(), file.mode, self._group_id(file.group))
+            age = time.time() - _AGE
+            os.utime(path, (age, age))
         manifest = {name: {"group": file.group, "change": file.change.name} for name, file in rendered.items()}
         durable_files.write_new(folder / _MANIFEST, json.dumps(manifest, indent=1).encode(), 0o644)
         for each in folders:

@@ -159,6 +159,62 @@ def test_whoever_serves_a_person_or_meets_a_stranger_is_not_root(node: Node, ca_
             assert (process.accounts, process.effective) == ([account], 0), process
 
 
+#: Runs in the mount namespace of a process, as its account: what is in folders and files, or why not.
+REACH: Final = """
+import json, os, sys
+account, *paths = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(account))
+os.setuid(int(account))
+found = {}
+for path in paths:
+    try:
+        found[path] = sorted(os.listdir(path)) if os.path.isdir(path) else [open(path).read()]
+    except OSError:
+        found[path] = []
+print(json.dumps(found))
+"""
+
+
+def reach(node: Node, process: Process, *paths: str) -> dict[str, list[str]]:
+    """What a program would find that had got into this process: entries of folders and the text of files; nothing of
+    what it cannot open."""
+    account = node.run("id", "-u", process.accounts[0]).stdout.strip()
+    inside = ("nsenter", f"--target={process.pid}", "--mount", "/opt/posthouse/bin/python3", "-I", "-c")
+    found: dict[str, list[str]] = json.loads(node.run(*inside, REACH, account, *paths).stdout)
+    return found
+
+
+@pytest.mark.parametrize(("unit", "program"), [(DOVECOT, "imap"), (DOVECOT, "lmtp"), (POSTFIX, "qmgr")])
+def test_another_groups_volume_and_sockets_and_other_processes_are_out_of_reach(
+    node: Node, unit: str, program: str
+) -> None:
+    """Groups on one node share the accounts, so rights of files do not keep them apart."""
+    process = next(each for each in processes(node, unit) if each.program == program)
+    other = next(each for each in processes(node, unit) if each.accounts == process.accounts and each != process)
+    volume, sockets = "/srv/posthouse/neighbour", "/run/posthouse/neighbour"
+    node.run("install", "-d", "-o", process.accounts[0], volume, sockets)
+    try:
+        node.run("sh", "-c", f"echo secret >{volume}/letter && chmod 644 {volume}/letter")
+        paths = ["/srv/posthouse", "/run/posthouse", f"{volume}/letter", sockets, f"/proc/{other.pid}/root", "/proc"]
+        found = reach(node, process, *paths)
+    finally:
+        node.run("rm", "-r", volume, sockets)
+    assert found == {path: [] for path in paths} | {"/srv/posthouse": ["mail"], "/run/posthouse": ["local", "mail"]}
+
+
+@pytest.mark.parametrize("unit", [DOVECOT, POSTFIX])
+def test_a_volume_that_is_mounted_later_is_seen(node: Node, unit: str) -> None:
+    main = next(each for each in processes(node, unit) if each.program in {"dovecot", "master"})
+    before = reach(node, main, "/srv/posthouse/mail")
+    assert before["/srv/posthouse/mail"]
+    look = f"nsenter --target={main.pid} --mount ls /srv/posthouse/mail"
+    # in one breath: the engines run
+    script = f"mount -t tmpfs later /srv/posthouse/mail && mkdir /srv/posthouse/mail/later && {look}; umount later"
+    assert node.run("sh", "-c", script).stdout.split() == ["later"]
+    assert reach(node, main, "/srv/posthouse/mail") == before
+
+
 @pytest.mark.parametrize("account", ["vmail", "postfix", "dovecot", "dovenull", "openldap", "etcd", "posthouse"])
 def test_accounts_of_services_have_no_shell_and_no_password(node: Node, account: str) -> None:
     assert node.run("getent", "passwd", account).stdout.strip().rpartition(":")[2] in {

@@ -59,7 +59,8 @@ def write(instance: InstanceId, domains: Iterable[tuple[str, Mapping[str, str]]]
 def outdated(instance: InstanceId) -> bool:
     """Whether there is no file yet, or the system's choice is newer."""
     try:
-        return table(instance).stat().st_mtime < (config(instance) / DEFAULTS).stat().st_mtime
+        # its time of modification is set back (generations.py)
+        return table(instance).stat().st_mtime < (config(instance) / DEFAULTS).stat().st_ctime
     except FileNotFoundError:
         return (config(instance) / DEFAULTS).exists()
 

@@ -6,9 +6,7 @@ those of docs/developers/mail-topology.md.
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +28,7 @@ from appliance.engines.base import (
     RenderedFile,
 )
 from appliance.engines.postfix import domain_copy
-from appliance.engines.postfix.checker import COOL, problems
+from appliance.engines.postfix.checker import problems
 from appliance.engines.postfix.maps import MAPS
 from appliance.engines.postfix.probes import postfix_probes
 from appliance.engines.postfix.spool import SPOOL, try_deferred
@@ -118,9 +116,6 @@ class Postfix(Engine):
 
     def ready(self, context: RenderContext) -> None:
         domain_copy.ensure(context.instance)
-        # Each of Postfix's programs would wait until it is this old, lest it read half of it; it came by one rename.
-        cooled = time.time() - COOL
-        os.utime(context.config / "main.cf", (cooled, cooled))
 
     def arrived(self, context: RenderContext) -> str:
         """Try all deferred mail at once."""

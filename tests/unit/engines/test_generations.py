@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,12 @@ def test_what_was_committed_is_in_force(store: Generations, tmp_path: Path) -> N
     assert (current / "conf.d/10-extra.conf").read_text() == "x"
     assert stat.S_IMODE((current / "secret").stat().st_mode) == 0o600
     assert stat.S_IMODE((current / "conf.d").stat().st_mode) == 0o755
+
+
+def test_files_look_as_old_as_programs_want_them_that_fear_half_a_file(store: Generations, tmp_path: Path) -> None:
+    store.commit(files("one"))
+    written = [each for each in (tmp_path / "toy@mail" / "current").rglob("*") if not each.name.startswith(".")]
+    assert all(time.time() - each.stat().st_mtime > 10 for each in written if each.is_file())
 
 
 def test_modes_do_not_depend_on_the_umask(store: Generations, tmp_path: Path) -> None:
