@@ -104,7 +104,11 @@ class StoreAccess(BaseModel):
 
 class NodeFile(BaseModel):
     """What node.yaml says. `hostname` is the name that SMTP and IMAP clients see; `address` is where the other nodes
-    reach this one, None on a server that stands alone."""
+    reach this one, None on a server that stands alone.
+
+    `watchdog`: what resets this machine when its keeper falls silent: a device, `auto` for /dev/watchdog if there is
+    one, or `none`. On a virtual machine and in a container there is none (docs/developers/takeover.md).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -113,6 +117,7 @@ class NodeFile(BaseModel):
     roles: Annotated[frozenset[Role], Field(min_length=1)]
     address: IPv4Address | IPv6Address | None = None
     store: StoreAccess = StoreAccess()
+    watchdog: Annotated[str, Field(pattern=r"^(auto|none|/dev/[\w/.-]+)$")] = "auto"
 
 
 class NodeFileRefused(BadInput):
@@ -158,6 +163,8 @@ def dump(node: NodeFile) -> str:
     """The file's text, with fields in reading order."""
     data: dict[str, Any] = node.model_dump(mode="json", exclude_none=True)
     data["roles"] = sorted(data["roles"])
+    if node.watchdog == "auto":
+        del data["watchdog"]  # a release before it refuses fields that it does not know
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 

@@ -1,4 +1,4 @@
-"""Entry point of `posthouse-keeper`: lock memory, then step for ever on a monotonic clock."""
+"""Entry point of `posthouse-keeper`: lock memory, then step until it is to end."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import sys
 import threading
 
 from appliance import node_file
-from appliance.cluster.timing import Timing
+from appliance.clock import boottime
+from appliance.cluster.names import Seconds
 from appliance.coordination import connect
 from appliance.coordination.store import Store
 from appliance.node_file import NodeFile
 from appliance.service_manager import notify
 from nodeagent.identity import identity
-from nodeagent.ownership.clock import boottime
+from nodeagent.ownership import timings
+from nodeagent.ownership.forks import Forks
 from nodeagent.ownership.keeper import Keeper
+from nodeagent.ownership.machine import Machine
 
 log = logging.getLogger("posthouse.keeper")
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+#: So long a keeper that is to end tries to give its shared groups away; the unit's TimeoutStopSec is longer.
+_FAREWELL = Seconds(25.0)
 
 
 def lock_memory() -> None:
@@ -40,23 +45,38 @@ def is_only_voter(identity: NodeFile) -> bool:
 
 
 def main() -> None:
-    """Run until SIGTERM. Ending the keeper drops nothing: its successor takes the markers over."""
+    """Run until SIGTERM; then shared groups are given away in order, and exclusive ones go on for a successor."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    forks = Forks()
+    forks.split_off()  # before there are threads, and before the memory of gRPC would be shared with it
     lock_memory()
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     node = identity(log)
-    timing = Timing()
 
     def open_store() -> Store:
         return connect(node)
 
-    keeper = Keeper(node.name, open_store, timing, only_voter=is_only_voter(node))
+    keeper = Keeper(
+        node.name,
+        open_store,
+        timings.kept(),
+        only_voter=is_only_voter(node),
+        machine=Machine.this(node.watchdog),
+        forks=forks,
+    )
+    ended = threading.Event()
+
+    def end(*_: object) -> None:
+        ended.set()
+        keeper.wake()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     keeper.begin()
     notify("READY=1")
     while not ended.is_set():
-        began = boottime()
-        renewed = keeper.step()
-        pause = timing.renew - (boottime() - began) if renewed else 0.2
-        ended.wait(max(pause, 0.05))
+        keeper.step()
+    notify("STOPPING=1")
+    until = boottime() + _FAREWELL
+    while not keeper.leave() and boottime() < until:
+        keeper.step()
+    keeper.close()

@@ -1,4 +1,4 @@
-"""What the keeper leaves on disk: markers of what is owned now, and which groups are exclusive.
+"""What the keeper leaves on disk: markers of what is owned now, what is attached, and what outlives a boot.
 
 The markers (`/run/posthouse/owned/GROUP`) are what engine units are conditioned
 on and what the agent reads. They vanish with a reboot, as ownership does.
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance import durable_files, paths
+from appliance.cluster.model import Basis, ServiceGroup
 from appliance.cluster.names import GroupName
+from appliance.errors import PosthouseError
 from nodeagent.ownership.decide import Held
 
 REMEMBERED = paths.STATE / "keeper" / "exclusive.json"
 REPORT = paths.RUN / "keeper.json"
+#: What may be mounted or registered here, written before it is: a keeper that comes after a dead one undoes it.
+ATTACHED = paths.RUN / "attached"
 
 
 def write_atomically(target: Path, text: str, mode: int = 0o644) -> None:
@@ -25,9 +30,24 @@ def write_atomically(target: Path, text: str, mode: int = 0o644) -> None:
     durable_files.replace(target, text.encode(), mode)
 
 
+# --- markers ----------------------------------------------------------------------------------------------
+
+
 def mark_owned(group: GroupName, held: Held) -> None:
-    """From now on the group's units may start here."""
-    write_atomically(paths.owned_marker(group), json.dumps({"exclusive": held.exclusive, "epoch": held.epoch}))
+    """From now on the units of an exclusive group may start here."""
+    _mark(group, exclusive=held.exclusive, epoch=held.epoch, stage="active", basis=None)
+
+
+def mark_shared(group: GroupName, epoch: int, basis: Basis | None) -> None:
+    """From now on the units of a shared group may start here: it is mounted and has its addresses."""
+    _mark(group, exclusive=False, epoch=epoch, stage="active", basis=basis)
+
+
+def mark_stopping(group: GroupName) -> None:
+    """Ask the agent to stop the group's engines; nothing when it was never marked."""
+    fields = _read(paths.owned_marker(group))
+    if isinstance(fields, dict) and fields:
+        _mark(group, **{**fields, "stage": "stopping"})
 
 
 def unmark(group: GroupName) -> None:
@@ -45,6 +65,52 @@ def marked() -> dict[GroupName, Held]:
             fields = _read(marker)
             found[GroupName(marker.name)] = Held(bool(fields.get("exclusive")), fields.get("epoch"))
     return found
+
+
+def _mark(group: GroupName, **fields: Any) -> None:
+    write_atomically(paths.owned_marker(group), json.dumps(fields))
+
+
+# --- what is attached -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A group as it was when it was attached; `key_epoch` is that of its storage key."""
+
+    group: ServiceGroup
+    key_epoch: int | None
+
+
+def note_attached(group: ServiceGroup, key_epoch: int | None) -> None:
+    """Note that volumes, addresses and a storage key of the group may be here from now on."""
+    text = json.dumps({"group": group.model_dump(mode="json"), "key_epoch": key_epoch})
+    write_atomically(ATTACHED / group.name, text)
+
+
+def forget_attached(group: GroupName) -> None:
+    """Nothing of it is here."""
+    (ATTACHED / group).unlink(missing_ok=True)
+
+
+def attached() -> dict[GroupName, Attached | None]:
+    """What an earlier keeper of this boot noted; None: it cannot be read."""
+    if not ATTACHED.is_dir():
+        return {}
+    found: dict[GroupName, Attached | None] = {}
+    for file in ATTACHED.iterdir():
+        if not file.name.startswith("."):
+            fields = _read(file)
+            try:
+                found[GroupName(file.name)] = Attached(
+                    ServiceGroup.model_validate(fields["group"]), fields.get("key_epoch")
+                )
+            except (ValueError, KeyError, TypeError, PosthouseError):
+                found[GroupName(file.name)] = None
+    return found
+
+
+# --- what outlives a boot ---------------------------------------------------------------------------------
 
 
 def remember(held: Mapping[GroupName, Held]) -> None:

@@ -24,7 +24,8 @@ KEEPER: Final = "posthouse-keeper.service"
 #: Numbers of capabilities, linux/capability.h.
 NUMBERS: Final = {
     "chown": 0, "dac_override": 1, "fowner": 3, "fsetid": 4, "kill": 5, "setgid": 6, "setuid": 7,
-    "net_bind_service": 10, "ipc_lock": 14, "sys_chroot": 18, "sys_resource": 24,
+    "net_bind_service": 10, "net_admin": 12, "net_raw": 13, "ipc_lock": 14, "sys_rawio": 17, "sys_chroot": 18,
+    "sys_admin": 21, "sys_resource": 24,
 }  # fmt: skip
 
 #: The most that any process of the unit can ever have.
@@ -36,7 +37,7 @@ BOUNDS: Final = {
     SLAPD: set(),
     ETCD: set(),
     AGENT: {"chown", "dac_override", "fowner", "fsetid", "setuid", "setgid", "kill"},
-    KEEPER: {"kill", "ipc_lock", "dac_override"},
+    KEEPER: {"kill", "ipc_lock", "dac_override", "sys_admin", "net_admin", "net_raw", "sys_rawio"},
 }  # fmt: skip
 
 #: Runs on the node: what the kernel says of each process in a unit of ours.

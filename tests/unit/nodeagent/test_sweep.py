@@ -55,8 +55,8 @@ def test_the_keeper_sweeps_what_it_does_not_hold(
     inhabited: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from appliance import paths  # noqa: PLC0415 - beside what is changed in it
+    from appliance.cluster.decided import ProtocolTiming  # noqa: PLC0415
     from appliance.cluster.names import LOCAL_GROUP, NodeName  # noqa: PLC0415
-    from appliance.cluster.timing import Timing  # noqa: PLC0415
     from appliance.coordination.store import Store, StoreUnavailable  # noqa: PLC0415
     from nodeagent.ownership import memory  # noqa: PLC0415
     from nodeagent.ownership.keeper import Keeper  # noqa: PLC0415
@@ -68,8 +68,9 @@ def test_the_keeper_sweeps_what_it_does_not_hold(
     def away() -> Store:
         raise StoreUnavailable("store-closed")
 
-    keeper = Keeper(NodeName("mail1"), away, Timing(), only_voter=False)
+    keeper = Keeper(NodeName("mail1"), away, ProtocolTiming(), only_voter=False)
     keeper.begin()
     keeper.step()
     assert inhabited.wait(timeout=5) == -9
     assert list(memory.marked()) == [LOCAL_GROUP]
+    keeper.close()

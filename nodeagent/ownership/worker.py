@@ -1,0 +1,282 @@
+"""Carries out for one group what the keeper's loop decided: kill, mount, addresses, marker; and says when it is done.
+
+A thread of its own, because a job may hang. A drop ends whatever is under way and waits until that is really over:
+a mount that completed behind an unmount would be a second owner. What fails is tried again until the loop says
+otherwise: a group that cannot be dropped stays in the loop's holdings, and the watchdog is not petted.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from appliance import paths
+from appliance.cluster.model import Basis, ServiceGroup
+from appliance.cluster.names import NodeName, Seconds
+from appliance.errors import PosthouseError
+from nodeagent.ownership import memory
+from nodeagent.ownership.forks import Forks, Job
+from nodeagent.resources.cgroups import kill_group, populated_groups
+
+log = logging.getLogger("posthouse.keeper")
+
+#: So long the agent may take to stop the engines of a group that moves; what is left then is killed.
+STOP_PATIENCE = Seconds(10.0)
+#: Deadlines of jobs. Before a mount may come a repair, which would begin anew if it were ended.
+_PREPARE, _TAKE, _GIVE = Seconds(10.0), Seconds(3600.0), Seconds(60.0)
+_LOOK, _ANNOUNCE = Seconds(5.0), Seconds(10.0)
+#: After a job that failed.
+_AGAIN = Seconds(0.5)
+#: Between two looks at a group's processes while they end.
+_POLL = Seconds(0.02)
+#: Between two looks at a storage key.
+_KEY_POLL = Seconds(2.0)
+
+
+class Word(StrEnum):
+    """What a worker says."""
+
+    PREPARED = "prepared"
+    TAKEN = "taken"
+    KEY_LOST = "key lost"
+    STOPPED = "stopped"
+    DROPPED = "dropped"
+
+
+class Interrupted(Exception):
+    """A drop was ordered; what is under way counts no more."""
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What is known when a group may be mounted."""
+
+    epoch: int
+    preempt_below: int | None
+    clear_mmp: bool
+    basis: Basis | None
+
+
+class GroupWorker(threading.Thread):
+    """One group's hands. `say` is called from its thread; `fault` is what failed last, None after it went well."""
+
+    def __init__(
+        self,
+        group: ServiceGroup,
+        node: NodeName,
+        forks: Forks,
+        say: Callable[[Word], None],
+        *,
+        kill: Seconds,
+        key_epoch: int | None = None,
+    ) -> None:
+        super().__init__(name=f"group {group.name}", daemon=True)
+        self.group = group
+        self.fault: PosthouseError | OSError | None = None
+        self.serving = False
+        #: Something of it may be mounted, registered or added here.
+        self.attached = False
+        #: What that is, nobody knows: the note of it cannot be read.
+        self.unknown = False
+        self._node = node
+        self._forks = forks
+        self._say = say
+        self._kill = kill
+        self._key_epoch = key_epoch
+        self._owner_epoch: int | None = None
+        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._interrupted = threading.Event()
+        self._job: Job | None = None
+
+    # --- orders, from the loop ----------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Register the storage key; then PREPARED."""
+        self._orders.put(self._prepare)
+
+    def take(self, taking: Taking) -> None:
+        """Mount, add and announce addresses, let the engines start; then TAKEN, and KEY_LOST if that happens."""
+        self._orders.put(lambda: self._take(taking))
+
+    def give(self) -> None:
+        """Let the agent stop the engines, then unmount; then STOPPED."""
+        self._orders.put(self._stop)
+
+    def drop(self) -> None:
+        """End everything at once, whatever is under way; then DROPPED."""
+        with self._lock:
+            self._interrupted.set()
+            if self._job is not None:
+                self._job.kill()
+        self._orders.put(self._drop)
+
+    def end(self) -> None:
+        """End the thread after what was ordered."""
+        self._orders.put(None)
+
+    # --- in its own thread --------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while True:
+            try:
+                order = self._orders.get(timeout=_KEY_POLL if self.serving and self._keyed else None)
+            except queue.Empty:
+                order = self._look
+            if order is None:
+                return
+            with suppress(Interrupted):
+                self._carry_out(order)
+
+    def _carry_out(self, order: Callable[[], None]) -> None:
+        while True:
+            try:
+                return order()
+            except Exception as error:
+                if isinstance(error, Interrupted):
+                    raise
+                log.exception("group %s: an order failed and is carried out again", self.group.name)
+                self._pause(_AGAIN)
+
+    @property
+    def _keyed(self) -> bool:
+        volumes = (self.group.volume, *self.group.extra_volumes.values())
+        return any(volume.reservation for volume in volumes)
+
+    def _prepare(self) -> None:
+        self.attached = True
+        memory.note_attached(self.group, self._key_epoch)
+        if self._keyed:
+            self._until_done("prepare", _PREPARE)
+        self._say_unless_interrupted(Word.PREPARED)
+
+    def _take(self, taking: Taking) -> None:
+        self._owner_epoch = taking.epoch
+        self._until_done("take", _TAKE, below=taking.preempt_below, clear_mmp=taking.clear_mmp)
+        with self._lock:
+            if self._interrupted.is_set():
+                raise Interrupted
+            memory.mark_shared(self.group.name, taking.epoch, taking.basis)
+        wake_agent()
+        self.serving = True
+        self._say_unless_interrupted(Word.TAKEN)
+        if self.group.addresses:  # again and again for some seconds, while engines start
+            self._until_done("announce", _ANNOUNCE)
+
+    def _look(self) -> None:
+        try:
+            self._work("look", _LOOK)
+        except PosthouseError as error:
+            if error.key == "storage-key-lost":
+                self.fault, self.serving = error, False
+                self._say_unless_interrupted(Word.KEY_LOST)
+
+    def _stop(self) -> None:
+        self.serving = False
+        memory.mark_stopping(self.group.name)
+        wake_agent()
+        until = time.monotonic() + STOP_PATIENCE
+        while self.group.name in populated_groups():
+            if time.monotonic() >= until:
+                log.error("group %s did not stop within %.0f s and is killed", self.group.name, STOP_PATIENCE)
+                break
+            self._pause(_POLL)
+        self._end_everything()
+        self._say_unless_interrupted(Word.STOPPED)
+
+    def _drop(self) -> None:
+        self._interrupted.clear()
+        self.serving = False
+        self._end_everything(force=True)
+        self._say(Word.DROPPED)
+
+    def _end_everything(self, *, force: bool = False) -> None:
+        """Marker away, kill, addresses away, unmount, storage key back. Returns when nothing is left."""
+        while True:
+            memory.unmark(self.group.name)
+            wake_agent()
+            if self._killed():
+                break
+            self._pause(_AGAIN)
+        while self.attached:
+            try:
+                self._work("give", _GIVE, force=force, unknown=self.unknown)
+                self.attached = False
+            except (PosthouseError, OSError) as error:
+                self._failed("given up", error)
+                force = True
+                self._killed()  # what started in the same moment as the kill
+                self._pause(_AGAIN)
+        self.fault = None
+        memory.forget_attached(self.group.name)
+
+    def _killed(self) -> bool:
+        try:
+            if kill_group(self.group.name, self._kill):
+                return True
+            log.critical("processes of group %s did not end within %.1f s", self.group.name, self._kill)
+        except OSError as error:
+            log.critical("processes of group %s cannot be ended, it is tried again: %s", self.group.name, error)
+        return False
+
+    def _until_done(self, what: str, deadline: Seconds, **more: Any) -> None:
+        while True:
+            try:
+                self._work(what, deadline, **more)
+            except (PosthouseError, OSError) as error:
+                self._failed("taken", error)
+                self._pause(_AGAIN)
+            else:
+                self.fault = None
+                return
+
+    def _failed(self, what: str, error: PosthouseError | OSError) -> None:
+        if str(error) != str(self.fault):
+            log.error("group %s cannot be %s, it is tried again: %s", self.group.name, what, error)
+        self.fault = error
+
+    def _work(self, what: str, deadline: Seconds, **more: Any) -> None:
+        """Run one job to its end; raise what it raised, or Interrupted."""
+        request = {
+            "do": what,
+            "group": self.group.model_dump_json(),
+            "node": self._node,
+            "epoch": self._key_epoch,
+            "owner_epoch": self._owner_epoch,
+            **more,
+        }
+        with self._lock:
+            if self._interrupted.is_set():
+                raise Interrupted
+            job = self._job = self._forks.start(request, deadline)
+        try:
+            job.wait()
+        finally:
+            with self._lock:
+                self._job = None
+                interrupted = self._interrupted.is_set()
+            if interrupted:
+                raise Interrupted
+
+    def _pause(self, seconds: Seconds) -> None:
+        if self._interrupted.wait(seconds):
+            raise Interrupted
+
+    def _say_unless_interrupted(self, word: Word) -> None:
+        if self._interrupted.is_set():
+            raise Interrupted
+        self._say(word)
+
+
+def wake_agent() -> None:
+    """Ring the agent's bell; a ring that nobody hears costs at most its tick."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as bell:
+        bell.sendto(b"", str(paths.RUN / "agent.wake"))

@@ -1,0 +1,153 @@
+"""Shared groups, taken, moved and lost by real keepers over a real store, with a real disk."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pytest
+
+from appliance.cluster import keys
+from appliance.cluster.model import Basis, OwnershipStage, ServiceGroup, VolumeDriver, VolumeSpec
+from appliance.cluster.names import NodeName
+from tests.integration.etcd_server import EtcdServer
+from tests.integration.keepers.conftest import ONE, TWO
+from tests.integration.keepers.stage import SHARED, TIMING, Controller, KeeperNode, boottime, events
+from tests.lab.polling import wait_until
+
+Make: TypeAlias = Callable[[NodeName], KeeperNode]
+Disk: TypeAlias = dict[NodeName, str]
+
+
+@pytest.fixture
+def group(disk: Disk) -> ServiceGroup:
+    volume = VolumeSpec(driver=VolumeDriver.BLOCK, sources=disk)
+    return ServiceGroup(name=SHARED, volume=volume, candidates=(ONE, TWO))
+
+
+@pytest.fixture
+def one(node: Make, controller: Controller, group: ServiceGroup) -> KeeperNode:
+    """Serves the group, with an engine that does not stop by itself."""
+    controller.desire(group)
+    controller.place(ONE)
+    made = node(ONE)
+    made.start()
+    controller.grant(ONE)
+    wait_until("one serves", made.serves, timeout=20, explain=lambda: made.log)
+    return made
+
+
+def test_a_granted_group_is_confirmed_mounted_and_marked(one: KeeperNode, controller: Controller) -> None:
+    owner, session = controller.owner(), controller.session(ONE)
+    assert owner is not None
+    assert session is not None
+    assert (owner.record.node, owner.record.stage) == (ONE, OwnershipStage.CONFIRMED)
+    assert owner.record.silence is None  # no watchdog here that would prove anything
+    assert one.mounts() == ["/srv/posthouse/shared"]
+    assert one.marker() == {"exclusive": False, "epoch": owner.epoch, "stage": "active", "basis": "unowned"}
+    wait_until("it is reported", lambda: "shared" in one.report["owned"])
+    assert one.report["session_epoch"] == session.epoch
+    assert one.report["groups"]["shared"]["stage"] == "confirmed"
+    assert one.report["timing"]["demote"] == TIMING.demote
+    wait_until("it is told", lambda: [event["key"] for event in events(controller.store)] == ["event-group-taken"])
+
+
+def test_a_group_that_is_placed_elsewhere_is_stopped_unmounted_and_handed_over(
+    one: KeeperNode, node: Make, controller: Controller
+) -> None:
+    two = node(TWO)
+    two.start()
+    controller.wait_for_session(TWO)
+    engine = one.start_engine()
+    controller.place(TWO)
+    wait_until("one asks for the stop", lambda: (one.marker() or {}).get("stage") == "stopping", every=0.01)
+    assert one.mounts()
+    engine.kill()
+    engine.wait()
+    wait_until("two serves", two.serves, every=0.01, explain=lambda: one.log + two.log)
+    assert one.mounts() == []
+    assert one.marker() is None
+    assert two.mounts() == ["/srv/posthouse/shared"]
+    owner = controller.owner()
+    assert owner is not None
+    assert (owner.record.node, owner.record.basis) == (TWO, Basis.HANDED_OVER)
+
+
+def test_an_engine_that_does_not_stop_is_killed_in_the_end(one: KeeperNode, controller: Controller) -> None:
+    engine = one.start_engine()
+    controller.place(None)
+    assert engine.wait(timeout=20) == -signal.SIGKILL
+    wait_until("the group is given up", lambda: controller.owner() is None)
+    assert one.mounts() == []
+
+
+def test_a_keeper_whose_store_falls_silent_drops_by_its_deadline(
+    one: KeeperNode, server: EtcdServer, controller: Controller
+) -> None:
+    engine = one.start_engine()
+    server.freeze()
+    wait_until("it is dropped", lambda: not one.mounts() and one.marker() is None, every=0.01)
+    ended = boottime()
+    assert engine.wait(timeout=5) == -signal.SIGKILL
+    wait_until("it is reported", lambda: "shared" not in one.report["groups"])
+    assert TIMING.demote <= ended - one.report["renewed_boottime"] <= TIMING.demote + TIMING.kill
+    server.thaw()
+    # The record still names it, and nobody took it meanwhile: it begins anew.
+    wait_until("one serves again", one.serves, explain=lambda: one.log)
+    assert controller.owner() is not None
+
+
+def test_a_group_whose_record_names_another_node_is_dropped(
+    one: KeeperNode, node: Make, controller: Controller
+) -> None:
+    two = node(TWO)
+    two.start()
+    controller.wait_for_session(TWO)
+    engine = one.start_engine()
+    controller.grant(TWO, basis=Basis.ACKNOWLEDGED)
+    controller.place(TWO)
+    assert engine.wait(timeout=10) == -signal.SIGKILL
+    wait_until("nothing is left on one", lambda: not one.mounts() and one.marker() is None)
+    wait_until("two serves", two.serves, timeout=60, explain=lambda: two.log)
+
+
+def test_a_keeper_that_takes_over_a_session_that_was_ended_opens_another(
+    one: KeeperNode, controller: Controller
+) -> None:
+    engine = one.start_engine()
+    session = controller.session(ONE)
+    assert session is not None
+    controller.store.delete(keys.session(ONE))
+    assert engine.wait(timeout=10) == -signal.SIGKILL
+    controller.grant(ONE, basis=Basis.RESTARTED, after=session.epoch)
+    wait_until("one serves again", one.serves, explain=lambda: one.log)
+
+
+def test_a_keeper_that_was_killed_leaves_its_successor_nothing_but_work(
+    one: KeeperNode, controller: Controller
+) -> None:
+    engine = one.start_engine()
+    session = controller.session(ONE)
+    assert session is not None
+    one.kill()
+    assert engine.poll() is None
+    one.start()
+    assert engine.wait(timeout=10) == -signal.SIGKILL
+    assert controller.wait_for_session(ONE, after=session.epoch)
+    assert one.mounts() == []
+    assert one.marker() is None
+
+
+def test_a_keeper_that_is_ended_gives_its_groups_away(one: KeeperNode, controller: Controller) -> None:
+    one.kill(signal.SIGTERM)
+    assert controller.owner() is None
+    assert one.marker() is None
+
+
+def test_a_timing_that_breaks_an_inequality_is_refused(one: KeeperNode, controller: Controller) -> None:
+    controller.store.put(keys.TIMING, TIMING.model_copy(update={"kill": 9.0}).model_dump_json())
+    wait_until("it is refused", lambda: one.report["timing_refused"], explain=lambda: one.log)
+    assert "D + K <= W" in one.report["timing_refused"]
+    assert one.report["timing"]["kill"] == TIMING.kill
+    assert one.serves()
