@@ -59,22 +59,26 @@ def target(endpoints: Sequence[str]) -> str:
 
 
 class EndpointFile:
-    """The node file, looked at again when it was replaced: members come and go while clients run."""
+    """The node file, looked at again when it was replaced: members come and go while clients run.
+
+    The first look always reads: who made the client may have read the file long before.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._seen = self._stamp()
+        self._seen: tuple[int, int] | None = None
 
     def news(self) -> tuple[str, ...] | None:
-        """The endpoints if the file is another one than at the last look, else None."""
+        """The endpoints if the file is another one than at the last look that could read it, else None."""
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp is None or stamp == self._seen:
             return None
-        self._seen = stamp
         try:
-            return node_file.read(self._file).store.endpoints
+            endpoints = node_file.read(self._file).store.endpoints
         except PosthouseError:
             return None
+        self._seen = stamp
+        return endpoints
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
