@@ -35,10 +35,10 @@ def events(group: str | None, node: str | None, number: int, follow: bool, as_js
         emit(shown, as_json, lambda: [event_line(each) for each in shown] or [translate("output-nothing")])
 
 
-def _read(store: Store, group: str | None, node: str | None) -> tuple[list[ClusterEvent], str]:
-    """The events asked for in order, and the last key."""
-    records = store.list(keys.EVENTS)[0]
-    return _wanted(records, group, node), records[-1].key if records else ""
+def _read(store: Store, group: str | None, node: str | None) -> tuple[list[ClusterEvent], int]:
+    """The events asked for in order, and the store's revision."""
+    records, revision = store.list(keys.EVENTS)
+    return _wanted(records, group, node), revision
 
 
 def _wanted(records: list[Record], group: str | None, node: str | None) -> list[ClusterEvent]:
@@ -50,16 +50,16 @@ def _wanted(records: list[Record], group: str | None, node: str | None) -> list[
             continue  # of a newer release
         if (group is None or event.group == group) and (node is None or event.node == node):
             found.append(event)
-    return found
+    return sorted(found, key=lambda event: event.at)  # each part numbers its own
 
 
-def _follow(store: Store, seen: str, group: str | None, node: str | None, as_json: bool) -> None:
+def _follow(store: Store, seen: int, group: str | None, node: str | None, as_json: bool) -> None:
     while True:
         time.sleep(_POLL)
-        records = [each for each in store.list(keys.EVENTS)[0] if each.key > seen]
-        if records:
-            seen = records[-1].key
-            _say(_wanted(records, group, node), as_json)
+        records, revision = store.list(keys.EVENTS)
+        new = [each for each in records if each.mod_revision > seen]
+        seen = revision
+        _say(_wanted(new, group, node), as_json)
 
 
 def _say(found: list[ClusterEvent], as_json: bool) -> None:

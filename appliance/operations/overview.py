@@ -149,7 +149,13 @@ def overview(records: Iterable[Record], revision: int) -> Overview:
     nodes = tuple(_node_line(node, found) for _, node in sorted(found.nodes.items()))
     said = found.controller if found.controller is not None and found.controller.node == found.leader else None
     return Overview(
-        found.leader, said, nodes, groups, tuple(found.events[-LATEST:]), tuple(sorted(found.unreadable)), revision
+        found.leader,
+        said,
+        nodes,
+        groups,
+        tuple(sorted(found.events, key=lambda event: event.at)[-LATEST:]),
+        tuple(sorted(found.unreadable)),
+        revision,
     )
 
 

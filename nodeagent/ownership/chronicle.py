@@ -44,9 +44,9 @@ class Chronicle(Lane):
 
     def _write(self, event: ClusterEvent) -> None:
         self._waiting -= 1
-        name = f"{event.at:%Y%m%dT%H%M%S.%fZ}-{self._node}-{next(self._numbers)}"
+        key = keys.event(event.at.timestamp(), self._node, next(self._numbers))
         try:
             self._store = self._store or self._connect()
-            self._store.put(keys.EVENTS + name, event.model_dump_json(), deadline=_DEADLINE)
+            self._store.put(key, event.model_dump_json(), deadline=_DEADLINE)
         except StoreUnavailable as error:
             log.warning("the decision log is away (%s), this stands here only: %s", error, event.model_dump_json())
