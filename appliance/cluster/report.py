@@ -42,7 +42,10 @@ class ProbeReport(Fact):
 
 
 class InstanceReport(Fact):
-    """One engine instance as an operator sees it."""
+    """One engine instance as an operator sees it.
+
+    `failing`: starts and restarts have not helped since it was last well for a while; another node may do better.
+    """
 
     instance: str
     state: str
@@ -53,6 +56,7 @@ class InstanceReport(Fact):
     refused: Notice | None = None
     probes: tuple[ProbeReport, ...] = ()
     last_log: tuple[str, ...] = ()
+    failing: bool = False
 
     @property
     def answers(self) -> bool:

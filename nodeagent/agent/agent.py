@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
-from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, NodeName, Seconds
+from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, Seconds
 from appliance.cluster.report import ClockReport, NodeReport, Notice
 from appliance.coordination.store import Record
 from appliance.engines import topology
@@ -29,6 +29,7 @@ from appliance.settings.layers import EffectiveSettings, engine_settings
 from nodeagent.agent import desired, machine, markers, members
 from nodeagent.agent.arrivals import Arrivals
 from nodeagent.agent.event_pen import EventPen
+from nodeagent.agent.figures import FiguresServer
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.markers import Marker, Stage
@@ -37,13 +38,12 @@ from nodeagent.agent.restarts import RestartLedger
 from nodeagent.agent.standby import Standby, candidates
 from nodeagent.agent.stopping import Stopper
 from nodeagent.agent.supervise import Action
+from nodeagent.health.peers import Peers
 from nodeagent.health.volumes import VolumeWatch, Watched, watched
 from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units
 
 log = logging.getLogger("posthouse.agent")
-
-NodesFollower = Callable[[Mapping[NodeName, Node], str | None], None]
 
 KEPT = paths.STATE / "agent" / "desired.json"
 #: What everybody on the node may read, and the same with log lines for root.
@@ -87,19 +87,21 @@ class Agent:
         self._connected = False
         self._problems: tuple[Notice, ...] = ()
         self._effective: dict[GroupName, EffectiveSettings] = {}
-        self._follow_nodes: NodesFollower | None = None
+        self._peers: Peers | None = None
+        self._figures = FiguresServer(lambda: self._latest, lambda: self._peers.answers if self._peers else {})
+        self._latest: NodeReport | None = None
         self._to_keep: list[Record] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
-    def follow_nodes(self, follow: NodesFollower) -> None:
-        """Have `follow` called with all nodes and this one's address, now and whenever they may have changed."""
-        self._follow_nodes = follow
+    def observe_with(self, peers: Peers) -> None:
+        """Have `peers` know all nodes and this one's address, from now on."""
+        self._peers = peers
         self._tell_nodes()
 
     def _tell_nodes(self) -> None:
-        if self._follow_nodes is not None:
+        if self._peers is not None:
             address = self._node.address
-            self._follow_nodes(self._desired.nodes, str(address) if address else None)
+            self._peers.follow(self._desired.nodes, str(address) if address else None)
 
     def take(self, records: list[Record], connected: bool) -> None:
         """New records from the store, or word that it is away (the old ones stay in force)."""
@@ -140,7 +142,7 @@ class Agent:
         while not ended.is_set():
             self._wake.clear()
             await self._reconcile(ended)
-            report = self._report()
+            report = self._latest = self._report()
             text = report.model_dump_json()
             comparable = report.model_dump_json(exclude=_ALWAYS_NEW)
             if comparable != last_report or time.monotonic() - reported_at >= HEARTBEAT:
@@ -173,6 +175,7 @@ class Agent:
                 look.add_done_callback(functools.partial(self._looked, identity))
         self._standby.want(candidates(self._desired.groups, self._node, self._markers))
         self._housekeeping.tick()
+        self._figures.follow(self.settings(LOCAL_GROUP)["agent.metrics_port"])
         if self._looks:
             self._quiet.clear()
             await _first(PATIENCE, self._quiet, self._wake, ended)

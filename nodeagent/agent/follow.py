@@ -37,7 +37,6 @@ class StoreFollower(threading.Thread):
         self._connect = connect
         self._changed = changed
         self._ended = threading.Event()
-        self._store: Store | None = None
         self.connected = False
 
     def end(self) -> None:
@@ -46,8 +45,7 @@ class StoreFollower(threading.Thread):
     def run(self) -> None:
         while not self._ended.is_set():
             try:
-                self._store = self._store or self._connect()
-                self._follow(self._store)
+                self._follow(self._connect())
             except Compacted:
                 log.info("the store compacted past what was seen; everything is read again")
             except StoreUnavailable as error:

@@ -20,7 +20,7 @@ from appliance.engines.generations import Generations, apply
 from appliance.errors import PosthouseError
 from nodeagent.agent.journal import last_lines
 from nodeagent.agent.off_loop import off_loop
-from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, tell
+from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, is_failing, tell
 from nodeagent.health.prober import Prober
 from nodeagent.ownership.memory import write_atomically
 from nodeagent.resources.units import Units, UnitState
@@ -65,6 +65,7 @@ class ManagedInstance:
         self._prober: Prober | None = None
         self._probed: tuple[float, tuple[object, ...]] = (0.0, ())
         self._healthy_since: float | None = None
+        self._restarts_when_well: int | None = None
         self._seen = Seen(wanted=True, unit=UnitState("inactive", "dead"))
         self._last_log: tuple[str, ...] = ()
         self._excused = False
@@ -176,8 +177,15 @@ class ManagedInstance:
                 ProbeReport(name=name, ok=verdict.ok, took=round(verdict.took, 4), problem=verdict.problem)
                 for name, verdict in verdicts.items()
             ),
+            failing=self._seen.wanted and is_failing(self._backoff.attempts, self._crashes),
             last_log=self._last_log if tell(self._seen) in (State.FAILED, State.BACKING_OFF, State.UNHEALTHY) else (),
         )
+
+    @property
+    def _crashes(self) -> int:
+        """systemd's restarts since it was last well for a while; a start by hand counts from 0 again."""
+        restarts, before = self._seen.unit.restarts, self._restarts_when_well or 0
+        return restarts - before if restarts >= before else restarts
 
     @property
     def _loaded_marker(self) -> Path:
@@ -209,12 +217,15 @@ class ManagedInstance:
 
     def _note_health(self, now: float) -> None:
         """After a healthy spell the back-off starts from the beginning again."""
+        if self._restarts_when_well is None:
+            self._restarts_when_well = self._seen.unit.restarts
         if not (self._seen.unit.is_running and self.answers):
             self._healthy_since = None
         elif self._healthy_since is None:
             self._healthy_since = now
-        elif self._backoff.attempts and now - self._healthy_since >= _HEALTHY_SPELL:
+        elif now - self._healthy_since >= _HEALTHY_SPELL:
             self._backoff = Backoff()
+            self._restarts_when_well = self._seen.unit.restarts
 
     async def _follow_probes(self, context: RenderContext, unit: UnitState, wanted: bool) -> None:
         """Probe only what runs; a new start begins with fresh verdicts, and so do other listeners."""

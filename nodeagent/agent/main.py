@@ -7,14 +7,13 @@ import functools
 import logging
 import signal
 import sys
-import threading
 
 from appliance.cluster import keys
 from appliance.cluster.decided import Observation
 from appliance.cluster.names import GroupName, NodeName
 from appliance.cluster.report import ClockReport
 from appliance.coordination import connect
-from appliance.coordination.store import Record, Store
+from appliance.coordination.store import Record
 from appliance.node_file import NodeFile
 from appliance.service_manager import notify
 from appliance.settings.layers import EffectiveSettings
@@ -25,6 +24,7 @@ from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.follow import StoreFollower
 from nodeagent.agent.housekeeping import Housekeeping
+from nodeagent.agent.shared_store import SharedStore
 from nodeagent.agent.store_writer import StoreWriter
 from nodeagent.agent.tasks import tasks
 from nodeagent.agent.wake import Bell
@@ -52,7 +52,7 @@ async def serve(node: NodeFile) -> None:
     def tell_clock(report: ClockReport) -> None:
         agent.tell_clock(report)
 
-    shared_store = SharedStore(node)
+    shared_store = SharedStore(functools.partial(connect, node))
     writer = StoreWriter(shared_store.open)
     writer.start()
     housekeeping = Housekeeping((*tasks(settings, tell_clock), alerts.task(node, settings, REPORT_FILE)))
@@ -62,7 +62,7 @@ async def serve(node: NodeFile) -> None:
         loop.call_soon_threadsafe(agent.take, records, connected)
 
     peers = Peers(node.name, PeerTls(), functools.partial(_tell_observation, writer, node.name))
-    agent.follow_nodes(peers.follow)
+    agent.observe_with(peers)
     follower = StoreFollower(node.name, shared_store.open, changed)
     follower.start()
     accounts = AccountFollower()
@@ -87,21 +87,6 @@ async def serve(node: NodeFile) -> None:
         await housekeeping.close()
         await units.close()
         writer.end()
-
-
-class SharedStore:
-    """One connection for all threads; opened when it is first asked for, and its keys can be read."""
-
-    def __init__(self, node: NodeFile) -> None:
-        self._node = node
-        self._lock = threading.Lock()
-        self._store: Store | None = None
-
-    def open(self) -> Store:
-        """The connection; raises StoreUnavailable."""
-        with self._lock:
-            self._store = self._store or connect(self._node)
-            return self._store
 
 
 def _tell_observation(writer: StoreWriter, node: NodeName, unanswered: frozenset[NodeName]) -> None:

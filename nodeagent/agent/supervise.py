@@ -25,6 +25,9 @@ from nodeagent.resources.units import UnitState
 
 #: So many failed attempts in a row, and the service is reported as failed (attempts go on, ever more slowly).
 ATTEMPTS_UNTIL_FAILED = 3
+#: So many crashes since it last stayed up: systemd's own restarts are quick, and an engine that lives for seconds
+#: each time never needs an attempt of the agent's.
+CRASHES_UNTIL_FAILING = 5
 #: A probe that fails so often in a row means that the engine hangs.
 PROBE_FAILURES_UNTIL_HUNG = 3
 
@@ -107,3 +110,10 @@ def tell(seen: Seen) -> State:
     if seen.unit.is_settling or not seen.backoff.attempts:
         return State.STARTING
     return State.BACKING_OFF
+
+
+def is_failing(attempts: int, crashes: int) -> bool:
+    """Whether neither the agent's `attempts` nor the restarts after `crashes` have helped, all since it was last well
+    for a while. Another node may do better; that is the controller's to decide.
+    """
+    return attempts >= ATTEMPTS_UNTIL_FAILED or crashes >= CRASHES_UNTIL_FAILING

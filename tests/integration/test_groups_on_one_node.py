@@ -190,3 +190,21 @@ def test_deferred_mail_is_tried_at_once_when_a_group_arrives_and_that_is_recorde
         mark(side, "stopping", epoch=epoch, basis="fenced")
         side.wait_until("its engines have ended", lambda: not any(map(side.active, ENGINES)))
         mark(side, None)
+
+
+def test_the_nodes_figures_are_told_on_the_port_that_is_set_and_nowhere_else(side: Node) -> None:
+    port = 7392
+
+    def told() -> str:
+        url = f"http://127.0.0.1:{port}/metrics"
+        read = f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())"
+        return side.run("python3", "-c", read, check=False).stdout
+
+    assert told() == ""
+    side.run("posthouse", "settings", "set", "agent.metrics_port", str(port))
+    try:
+        side.wait_until("figures", lambda: 'posthouse_group_owned{group="mail"} 1.0' in told())
+        assert {address for address, number in listening(side) if number == port} == {"127.0.0.1"}
+    finally:
+        side.run("posthouse", "settings", "reset", "agent.metrics_port")
+    side.wait_until("none", lambda: told() == "")

@@ -12,6 +12,7 @@ PARAMETERS = (
     Parameter(
         "agent.disk_critical_percent", Integer(11, 99), 97, unit="unit-percent", scopes=PER_NODE, apply=Apply.NOW
     ),
+    Parameter("agent.metrics_port", Integer(0, 65535), 0, scopes=PER_NODE, apply=Apply.NOW),
 )
 
 CHECKS: tuple[Check, ...] = (

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from appliance.cluster.names import Seconds
 from appliance.engines.base import Change
-from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, tell
+from nodeagent.agent.supervise import (
+    ATTEMPTS_UNTIL_FAILED,
+    CRASHES_UNTIL_FAILING,
+    Action,
+    Backoff,
+    Seen,
+    State,
+    decide,
+    is_failing,
+    tell,
+)
 from nodeagent.resources.units import UnitState
 
 RUNNING = UnitState("active", "running", main_pid=10, started=5.0)
@@ -78,3 +88,15 @@ def test_back_off_grows_and_stays_within_its_bound(attempts: int, base: float, m
     assert pauses == sorted(pauses)
     assert pauses[-1] <= most
     assert backoff.attempts == attempts
+
+
+@pytest.mark.parametrize(
+    ("attempts", "crashes", "failing"),
+    [
+        (ATTEMPTS_UNTIL_FAILED - 1, CRASHES_UNTIL_FAILING - 1, False),
+        (ATTEMPTS_UNTIL_FAILED, 0, True),
+        (0, CRASHES_UNTIL_FAILING, True),
+    ],
+)
+def test_what_restarts_do_not_help_is_told_as_failing(attempts: int, crashes: int, failing: bool) -> None:
+    assert is_failing(attempts, crashes) is failing
