@@ -22,7 +22,12 @@ from appliance.directory.addresses import domain_name
 from appliance.directory.mailboxes import Mailboxes
 from appliance.directory.model import Mailbox, home
 from appliance.directory.service import DirectoryService
-from appliance.errors import BadInput, NotFound, Unavailable
+from appliance.errors import BadInput, NotFound, PosthouseError, Unavailable
+
+
+class NotRemoved(PosthouseError):
+    """The mail of a mailbox could not be removed; the mailbox is not forgotten."""
+
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,11 +37,11 @@ def purge_due(
 ) -> Iterator[Mailbox]:
     """Purge the group's mailboxes whose time has passed; yield each when its mail is gone.
 
-    What an earlier run began is completed first. Raises Unavailable when the volume is
-    not there; nothing is forgotten then.
+    What an earlier run began is completed as well. Raises Unavailable when the volume is
+    not there; nothing is forgotten then. One that cannot be removed is tried again the next
+    time, holds up no other, and is raised as NotRemoved in the end.
     """
     moment = now or datetime.now(UTC)
-    yield from _finish(directory.mailboxes, volume, group)
     due = [
         mailbox
         for mailbox in directory.mailboxes.deleted()
@@ -86,13 +91,23 @@ def _remove_migration(volume: Path, mailbox: Mailbox) -> None:
 
 
 def _finish(mailboxes: Mailboxes, volume: Path, group: GroupName) -> Iterator[Mailbox]:
+    failed: list[NotRemoved] = []
     for mailbox in list(mailboxes.doomed(group)):
-        _purge(mailboxes, volume, mailbox)
-        yield mailbox
+        try:
+            _purge(mailboxes, volume, mailbox)
+        except NotRemoved as error:
+            failed.append(error)
+        else:
+            yield mailbox
+    if failed:
+        raise failed[0]
 
 
 def _purge(mailboxes: Mailboxes, volume: Path, mailbox: Mailbox) -> None:
-    remove_home(volume, mailbox)
+    try:
+        remove_home(volume, mailbox)
+    except (OSError, RecursionError) as error:  # shutil.rmtree goes down as deep as the folders
+        raise NotRemoved("mailbox-not-removed", path=str(volume / mailbox.path), detail=str(error)) from error
     mailboxes.forget(mailbox)
 
 

@@ -22,7 +22,7 @@ from appliance.directory.bulk import Row
 from appliance.directory.changes import EVERYTHING, NOTHING, Changed, ChangeFollower
 from appliance.directory.connection import DirectoryUnavailable
 from appliance.directory.model import DomainChange, MailboxChange, Status
-from appliance.directory.purge import purge_due, purge_one
+from appliance.directory.purge import NotRemoved, purge_due, purge_one
 from appliance.directory.service import DirectoryService
 from appliance.errors import AlreadyExists, NotFound, PosthouseError, Unavailable
 from tests.integration.slapd_server import HASH, SlapdServer, emptied, make, needs_slapd, running
@@ -175,6 +175,29 @@ def test_mail_is_purged_when_its_time_has_passed_and_an_interrupted_purge_is_com
     assert list(directory.mailboxes.deleted()) == []
     with pytest.raises(NotFound):
         directory.mailboxes.restore(boxes[1].id)
+
+
+def test_a_home_that_cannot_be_removed_holds_up_no_other_and_is_tried_again(
+    directory: DirectoryService, tmp_path: Path
+) -> None:
+    """As a link that a process of vmail put in its place."""
+    for name in ("bob", "carol"):
+        make(directory, f"{name}@example.com")
+    boxes = [directory.mailboxes.delete(f"{name}@example.com") for name in ("alice", "bob", "carol")]
+    for box in boxes:
+        (tmp_path / box.path).parent.mkdir(parents=True, exist_ok=True)
+        assert directory.mailboxes.doom(box)
+    elsewhere = tmp_path / "elsewhere"
+    for home in (elsewhere, tmp_path / boxes[0].path, tmp_path / boxes[2].path):
+        home.mkdir()
+        (home / "file").touch()
+    (tmp_path / boxes[1].path).symlink_to(elsewhere)
+    with pytest.raises(NotRemoved):
+        list(purge_due(directory, tmp_path, MAIL_GROUP))
+    assert [box.id for box in directory.mailboxes.doomed(MAIL_GROUP)] == [boxes[1].id]
+    assert (elsewhere / "file").exists()
+    (tmp_path / boxes[1].path).unlink()
+    assert [box.id for box in purge_due(directory, tmp_path, MAIL_GROUP)] == [boxes[1].id]
 
 
 def test_the_follower_tells_every_change_once_and_nothing_else(

@@ -45,6 +45,7 @@ mailbox-several-deleted = { $field }: several deleted mailboxes were called { $a
 mailbox-bad-quota = { $field }: { $value } bytes are not between 0 (no limit) and { $maximum }
 mailbox-bad-path = { $field }: “{ $path }” is not the home of mailbox { $id }; nothing was removed
 mailbox-volume-missing = The mail volume { $path } cannot be read ({ $detail }); nothing was purged. Is its group on this server?
+mailbox-not-removed = { $path } cannot be removed and is tried again: { $detail }
 alias-unknown = There is no alias { $address }.
 alias-needs-target = { $field }: the alias { $address } needs at least one target
 alias-too-many-targets = { $field }: { $count } targets are more than the maximum of { $maximum }

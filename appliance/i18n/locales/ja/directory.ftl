@@ -45,6 +45,7 @@ mailbox-several-deleted = { $field }：{ $address } という削除済みメー�
 mailbox-bad-quota = { $field }：{ $value } バイトは 0（無制限）～{ $maximum } の範囲にありません
 mailbox-bad-path = { $field }：「{ $path }」はメールボックス { $id } のホームではありません。何も削除していません
 mailbox-volume-missing = メールボリューム { $path } を読めません（{ $detail }）。何も消去していません。そのグループはこのサーバーにありますか？
+mailbox-not-removed = { $path } を削除できません。あとで再試行します：{ $detail }
 alias-unknown = エイリアス { $address } はありません。
 alias-needs-target = { $field }：エイリアス { $address } には少なくとも一つの宛先が必要です
 alias-too-many-targets = { $field }：{ $count } 個の宛先は上限 { $maximum } 個を超えています

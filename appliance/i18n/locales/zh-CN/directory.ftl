@@ -45,6 +45,7 @@ mailbox-several-deleted = { $field }：有多个已删除的邮箱名为 { $addr
 mailbox-bad-quota = { $field }：{ $value } 字节不在 0（不限）到 { $maximum } 之间
 mailbox-bad-path = { $field }：“{ $path }”不是邮箱 { $id } 的目录，未删除任何内容
 mailbox-volume-missing = 无法读取邮件卷 { $path }（{ $detail }），未清除任何内容。它所属的服务组在这台服务器上吗？
+mailbox-not-removed = 无法删除 { $path }，稍后会重试：{ $detail }
 alias-unknown = 没有别名 { $address }。
 alias-needs-target = { $field }：别名 { $address } 至少需要一个目标
 alias-too-many-targets = { $field }：{ $count } 个目标超过上限 { $maximum } 个

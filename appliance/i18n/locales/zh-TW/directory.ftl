@@ -45,6 +45,7 @@ mailbox-several-deleted = { $field }：有多個已刪除的信箱名為 { $addr
 mailbox-bad-quota = { $field }：{ $value } 位元組不在 0（不限）到 { $maximum } 之間
 mailbox-bad-path = { $field }：「{ $path }」不是信箱 { $id } 的目錄，未刪除任何內容
 mailbox-volume-missing = 無法讀取郵件磁碟區 { $path }（{ $detail }），未清除任何內容。它所屬的服務群組在這台伺服器上嗎？
+mailbox-not-removed = 無法刪除 { $path }，稍後會重試：{ $detail }
 alias-unknown = 沒有別名 { $address }。
 alias-needs-target = { $field }：別名 { $address } 至少需要一個目標
 alias-too-many-targets = { $field }：{ $count } 個目標超過上限 { $maximum } 個
