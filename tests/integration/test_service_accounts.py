@@ -223,3 +223,26 @@ def test_accounts_of_services_have_no_shell_and_no_password(node: Node, account:
         "/bin/false",
     }
     assert node.run("getent", "shadow", account).stdout.split(":")[1] in {"!", "*", "!*"}
+
+
+#: Prints the sockets below the folders that are its arguments which take a connection.
+_REACHED = """
+import os, socket, stat, sys
+for top in sys.argv[1:]:
+    for folder, _, names in os.walk(top):
+        for path in (os.path.join(folder, name) for name in names):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(5)
+                    if client.connect_ex(path) == 0:
+                        print(path)
+"""
+
+
+def test_an_account_of_the_server_reaches_only_what_asks_who_it_is(node: Node) -> None:
+    """The directory knows its peers by uid and tells this one nothing; dns-client resolves names."""
+    reached = node.run("runuser", "-u", "nobody", "--", "python3", "-c", _REACHED, "/run/posthouse", "/srv/posthouse")
+    assert set(reached.stdout.split()) == {
+        "/run/posthouse/local/slapd/ldapi",
+        "/run/posthouse/mail/dovecot/dns-client",
+    }
