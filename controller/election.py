@@ -1,8 +1,9 @@
 """Who leads: one record in the store, renewed by quorum transactions.
 
-Implements "Who may lead" of docs/developers/cluster.md. Another controller takes the leadership only when it has seen
-no renewal for D + r on its own clock. The epoch of a leadership is the record's create revision, and every write of
-a leader is guarded by it: one that was stopped and wakes up writes nothing.
+Implements "Who may lead" of docs/developers/cluster.md. Another controller takes the leadership when it has seen no
+renewal for SILENT on its own clock. Nothing's safety rests on that span, so it is short: the epoch of a leadership is
+the record's create revision, and every write of a leader is guarded by it. One that was stopped and wakes up writes
+nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from appliance.coordination.store import Delete, Field, Guard, Outcome, Put, Rec
 
 log = logging.getLogger("posthouse.controller")
 
+#: Between two renewals of the leadership, and how long another controller must have seen none.
+RENEW = Seconds(0.8)
+SILENT = Seconds(2.5)
+
 
 @dataclass(frozen=True)
 class LeaderSeen:
@@ -34,9 +39,9 @@ def observe(before: LeaderSeen | None, revision: int, now: float) -> LeaderSeen:
     return before if before is not None and before.revision == revision else LeaderSeen(revision, now)
 
 
-def silent(seen: LeaderSeen, now: float, timing: Timing) -> bool:
-    """Whether the leader has given up by itself, for certain by this clock."""
-    return now - seen.since >= timing.demote + timing.reply
+def silent(seen: LeaderSeen, now: float) -> bool:
+    """Whether the leader has been seen to do nothing for long enough."""
+    return now - seen.since >= SILENT
 
 
 class Election:
@@ -53,13 +58,13 @@ class Election:
 
     def epoch(self, timing: Timing) -> int | None:
         """The leadership's epoch, or None while this controller does not lead."""
-        if self._epoch is None or self._clock() >= self._renewed + timing.demote:
+        if self._epoch is None or self._clock() >= self._renewed + SILENT + timing.reply:
             return None
         return self._epoch
 
     def keep(self, store: Store, timing: Timing) -> None:
         """Renew when it is time. Raises StoreUnavailable."""
-        if self._epoch is not None and (self._doubted or self._clock() - self._renewed >= timing.renew):
+        if self._epoch is not None and (self._doubted or self._clock() - self._renewed >= RENEW):
             self._renew(store, timing)
 
     def consider(self, store: Store, timing: Timing, record: Record | None, read_at: float) -> None:
@@ -71,7 +76,7 @@ class Election:
             self._open(store, timing)
             return
         self._seen = observe(self._seen, record.mod_revision, read_at)
-        if silent(self._seen, read_at, timing) or self._is_mine(record):
+        if silent(self._seen, read_at) or self._is_mine(record):
             guard = Guard(keys.LEADER, Field.MOD_REVISION, record.mod_revision)
             if store.transact([guard], [Delete(keys.LEADER)], deadline=timing.reply).succeeded:
                 self._open(store, timing)
