@@ -17,6 +17,8 @@ DRAINED = DESIRED + "drained/"
 FENCE_SPECS = DESIRED + "fences/"
 TIMING = DESIRED + "timing"
 WORK = DESIRED + "work/"
+#: The node whose directory takes writes now.
+DIRECTORY_WRITER = DESIRED + "directory-writer"
 #: Who owns what.
 SESSIONS = PREFIX + "sessions/"
 OWNERS = PREFIX + "owners/"

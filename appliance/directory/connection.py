@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
@@ -176,7 +176,10 @@ class DirectoryConnection:
         self._unknown = None
         _unbind(connection)
 
-    def __enter__(self) -> DirectoryConnection:
+    def confirm(self) -> None:
+        """Wait until what was written is safe from the loss of a server, as far as other servers hold the directory."""
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -232,6 +235,7 @@ class DirectoryConnection:
 
     def add_many(self, entries: Iterable[tuple[str, Attributes]]) -> Iterator[DirectoryRefused | None]:
         """Add entries, many under way at once; yield for each in its order None or why it was refused."""
+        self._before_write()
         connection = self._connect(ldap3.ASYNC)
         waiting: deque[int] = deque()
         try:
@@ -282,6 +286,7 @@ class DirectoryConnection:
         return result, entries
 
     def _write(self, operation: str, *arguments: Any, **more: Any) -> None:
+        self._before_write()
         result, _ = self._run(operation, *arguments, retry=False, **more)
         self._check(result)
 
@@ -318,9 +323,8 @@ class DirectoryConnection:
         return self._open.result, self._open.response
 
     def _connect(self, strategy: str) -> Any:
-        server = ldap3.Server(self._uri, get_info=ldap3.NONE, connect_timeout=self._connect_deadline)
         connection = ldap3.Connection(
-            server,
+            self._server(),
             authentication=ldap3.SASL,
             sasl_mechanism=ldap3.EXTERNAL,
             sasl_credentials="",
@@ -340,6 +344,13 @@ class DirectoryConnection:
             _unbind(connection)
             raise _unavailable(error) from error
         return connection
+
+    def _before_write(self) -> None:
+        """Called before each write; raises DirectoryUnavailable where nothing may be written."""
+
+    def _server(self) -> ldap3.Server:
+        """Where to connect."""
+        return ldap3.Server(self._uri, get_info=ldap3.NONE, connect_timeout=self._connect_deadline)
 
     def _added(self, connection: Any, message: int) -> DirectoryRefused | None:
         _, result = connection.get_response(message, timeout=self._answer_deadline)

@@ -29,6 +29,7 @@ from appliance.directory.connection import (
 )
 from appliance.directory.domains import Domains
 from appliance.directory.mailboxes import Mailboxes
+from appliance.directory.routing import connection
 from appliance.directory.rules import (
     AccountRules,
     KnownGroups,
@@ -62,8 +63,8 @@ class DirectoryService:
 
     @classmethod
     def connect(cls, uri: str = s.URI) -> Self:
-        """The directory of this node, connected to when first used."""
-        return cls(DirectoryConnection(uri), known_groups=stored_groups)
+        """The directory, connected to when first used: the node's own, or in a cluster the server that takes writes."""
+        return cls(DirectoryConnection(uri) if uri != s.URI else connection(), known_groups=stored_groups)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -72,8 +73,12 @@ class DirectoryService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.confirm()
+        finally:
+            self.close()
 
     def create_mailboxes(self, rows: Iterable[bulk.Row]) -> Iterator[bulk.Outcome]:
         """Make many mailboxes; see `bulk.create_many`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.lab import Lab, Node
-from tests.lab.appliance import create_domain, create_mailbox, initialise
+from tests.lab.appliance import create_domain, create_mailbox, initialise, initialise_cluster
 
 PASSWORD = "correct-horse-battery-9"
 DOMAIN = "load.test"
@@ -28,6 +28,26 @@ def loaded_node(lab: Lab) -> Iterator[tuple[Node, Mapping[str, str]]]:
         yield node, accounts
     finally:
         lab.remove_node(node)
+
+
+@pytest.fixture(scope="module")
+def three_nodes(lab: Lab) -> Iterator[tuple[Node, Node, Node]]:
+    """A cluster of three nodes with all roles, of the module's own; a domain was there before the others joined."""
+    first, *others = (lab.node(name) for name in ("one", "two", "three"))
+    nodes = (first, *others)
+    try:
+        for node in nodes:
+            node.launch()
+        for node in nodes:
+            node.wait_booted()
+        initialise(first)
+        create_domain(first, DOMAIN)
+        create_mailbox(first, f"first@{DOMAIN}", PASSWORD)
+        initialise_cluster(nodes)
+        yield first, others[0], others[1]
+    finally:
+        for node in nodes:
+            lab.remove_node(node)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance import durable_files
+from appliance import durable_files, paths
+from appliance.cluster.model import Node
 from appliance.cluster.names import EngineName, Seconds
-from appliance.directory import schema
+from appliance.directory import replicas, schema
 from appliance.engines.base import (
     Change,
     ConfigurationRefused,
     Directory,
     Engine,
     Facts,
+    Overloaded,
     Probe,
     RenderContext,
     Rendered,
@@ -34,6 +37,8 @@ USER: Final = "openldap"
 MANAGER: Final = f"cn=manager,{schema.SUFFIX}"
 DOVECOT: Final = f"cn=dovecot,{schema.SUFFIX}"
 POSTFIX: Final = f"cn=postfix,{schema.SUFFIX}"
+#: slapd of another node: reads everything, to hold it too.
+REPLICA: Final = f"cn=replica,{schema.SUFFIX}"
 #: Which accounts stand for which identity in slapd's access rules. An account that a node lacks is left out.
 IDENTITIES: Final = (
     (MANAGER, ("root", "posthouse")),
@@ -56,6 +61,21 @@ _CHECK_DEADLINE: Final = 30.0
 UserId = Callable[[str], int]
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What the configuration says of other servers. `sources`: the providers to follow; names are alternatives of a
+    regular expression."""
+
+    server_id: int
+    authority: Path
+    certificate: Path
+    key: Path
+    sources: tuple[str, ...]
+    is_provider: bool
+    replicas: str
+    administrators: str
+
+
 class Slapd(Engine):
     """The engine. `user_id` gives the uid of an account and raises KeyError when there is none."""
 
@@ -66,8 +86,9 @@ class Slapd(Engine):
         settings=("directory.max_size", "directory.threads"),
     )
 
-    def __init__(self, user_id: UserId = durable_files.user_id) -> None:
+    def __init__(self, user_id: UserId = durable_files.user_id, pki: Path = paths.PKI) -> None:
         self._user_id = user_id
+        self._pki = pki
 
     def directories(self, context: RenderContext) -> tuple[Directory, ...]:
         return (
@@ -87,6 +108,8 @@ class Slapd(Engine):
             threads=context.settings["directory.threads"],
             max_size=context.settings["directory.max_size"],
             identities=tuple(self._identities()),
+            cluster=self._cluster(context),
+            replica=REPLICA,
             indexes=INDEXES,
             suffix=schema.SUFFIX,
             domains=schema.DOMAINS,
@@ -100,6 +123,8 @@ class Slapd(Engine):
         return {
             "slapd.conf": RenderedFile(text, change=Change.RESTART),
             "posthouse.schema": RenderedFile(schema.SCHEMA_FILE.read_text(encoding="ascii"), change=Change.RESTART),
+            # the unit's: where slapd listens besides its socket
+            "slapd.env": RenderedFile(f"LISTEN={_listen(context.node)}\n", change=Change.RESTART),
         }
 
     def check(self, context: RenderContext, folder: Path) -> None:
@@ -115,14 +140,44 @@ class Slapd(Engine):
         if result.returncode != 0:
             raise ConfigurationRefused(context.instance, result.stderr.strip())
 
+    def reads(self, context: RenderContext) -> tuple[Path, ...]:
+        """slapd reads its certificate when it starts; it has none while its server stands alone."""
+        return () if context.node.address is None else (self._pki / "slapd.crt", self._pki / "slapd.key")
+
     def prepare(self, context: RenderContext) -> None:
-        seed.prepare(context.config / "slapd.conf", context.volume / "slapd", USER)
+        """A server begins with the tree's first entries; one that joins gets them, and all else, from the others."""
+        if context.node.address is None:
+            seed.prepare(context.config / "slapd.conf", context.volume / "slapd", USER)
 
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
-        async def ldap_search() -> None:
-            await asyncio.to_thread(probe.search_base, context.run / "ldapi", schema.DOMAINS)
+        socket = context.run / "ldapi"
 
-        return (Probe(probe.NAME, ldap_search, deadline=Seconds(5.0), every=Seconds(5.0)),)
+        async def ldap_search() -> None:
+            await asyncio.to_thread(probe.search_base, socket, schema.DOMAINS)
+            if context.node.address is not None:
+                await asyncio.to_thread(probe.filled, socket)
+
+        async def filling() -> Overloaded | None:
+            return await asyncio.to_thread(probe.filling, socket) if context.node.address else None
+
+        return (Probe(probe.NAME, ldap_search, deadline=Seconds(5.0), every=Seconds(5.0), overload=filling),)
+
+    def _cluster(self, context: RenderContext) -> Cluster | None:
+        node = context.node
+        if node.address is None or node.number is None:
+            return None
+        known = {**context.nodes, node.name: node}
+        providing = replicas.providers(known)
+        return Cluster(
+            server_id=node.number,
+            authority=self._pki / "ca.crt",
+            certificate=self._pki / "slapd.crt",
+            key=self._pki / "slapd.key",
+            sources=tuple(replicas.url(each.address) for each in providing if each.address and each.name != node.name),
+            is_provider=node.name in {each.name for each in providing},
+            replicas="|".join(sorted(known)),
+            administrators="|".join(replicas.administrators(known)),
+        )
 
     def _identities(self) -> list[tuple[str, str]]:
         """(pattern of uids, identity) of those accounts that the node has."""
@@ -138,3 +193,7 @@ class Slapd(Engine):
             return self._user_id(account)
         except KeyError:
             return None
+
+
+def _listen(node: Node) -> str:
+    return "" if node.address is None or node.number is None else f"{replicas.url(node.address)}/"

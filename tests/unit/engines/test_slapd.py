@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -159,3 +161,63 @@ def test_folders_belong_to_slapd_alone() -> None:
 )
 def test_a_repeated_load_forgives_only_entries_that_exist(said: str, problems: str) -> None:
     assert seed.refusals(said) == problems
+
+
+def member(name: str, number: int, *roles: Role) -> Node:
+    return Node(name=NodeName(name), roles=frozenset(roles), address=ip_address(f"10.0.0.{number}"), number=number)
+
+
+def among(me: Node, *others: Node) -> str:
+    facts = replace(context(), node=me, nodes={node.name: node for node in (me, *others)})
+    return Slapd(UIDS.__getitem__).render(facts)["slapd.conf"].text
+
+
+ONE, TWO, THREE, FOUR = (member(f"n{n}", n, Role.DIRECTORY) for n in (1, 2, 3, 4))
+STORE = member("n7", 7, Role.STORE)
+
+
+def test_three_directory_nodes_follow_each_other_and_the_rest_follows_them() -> None:
+    text = among(TWO, ONE, THREE, FOUR, STORE)
+    assert re.findall(r"provider=(\S+)", text) == ["ldaps://10.0.0.1:7636", "ldaps://10.0.0.3:7636"]
+    assert "\nserverID 2\n" in text
+    assert "\nmultiprovider on\n" in text
+    for reader in (FOUR, STORE):
+        text = among(reader, *(node for node in (ONE, TWO, THREE, FOUR, STORE) if node is not reader))
+        assert len(re.findall(r"^syncrepl ", text, re.MULTILINE)) == 3
+        assert "multiprovider" not in text
+
+
+def test_a_server_alone_has_nothing_of_other_servers() -> None:
+    text = configuration()
+    assert not re.search("syncrepl |TLS|serverID|cn=replica", text)
+    assert Slapd(UIDS.__getitem__).render(context())["slapd.env"].text == "LISTEN=\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        pytest.param("cn=n1", "cn=manager,o=posthouse", id="a-directory-node-administers"),
+        pytest.param("cn=slapd.n7", "cn=replica,o=posthouse", id="slapd-of-a-node-reads"),
+        pytest.param("cn=n7", None, id="a-store-node-does-not-administer"),
+        pytest.param("cn=slapd.n9", None, id="slapd-of-nobody"),
+        pytest.param("cn=slapdxn1", None, id="the-dot-is-a-dot"),
+        pytest.param("cn=n1,ou=other", None, id="another-name-that-begins-so"),
+    ],
+)
+def test_another_server_is_who_its_certificate_says(name: str, who: str | None) -> None:
+    known = re.findall(r'^authz-regexp "(.*)" "(.*)"$', among(ONE, STORE), re.MULTILINE)
+    assert next((identity for pattern, identity in known if re.search(pattern, name)), None) == who
+
+
+def test_a_replica_reads_everything_and_writes_nothing() -> None:
+    first = re.split(r"^(?=access to )", among(ONE, TWO).partition("database mdb")[2], flags=re.MULTILINE)[1]
+    assert first.split("\n")[0] == 'access to * by dn.exact="cn=replica,o=posthouse" read by * break'
+
+
+def test_only_a_server_that_begins_loads_the_first_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[Path] = []
+    monkeypatch.setattr(seed, "prepare", lambda configuration, *_: seeded.append(configuration))
+    Slapd().prepare(replace(context(), node=TWO))
+    assert not seeded, "it would have a tree of its own beside the others'"
+    Slapd().prepare(context())
+    assert seeded

@@ -50,3 +50,6 @@ join-address-taken = The address { $address } belongs to node { $name }.
 join-address-family = { $address } is not of the cluster's address family: all nodes use IPv4, or all use IPv6.
 join-witness-alone = A witness is nothing else; choose either witness or other roles.
 store-member-not-yet = The store cannot change its members at this moment: { $detail }
+directory-no-writer = No server takes changes of the directory now: the store has no majority, or no directory node answers. Nothing was done.
+directory-not-replicated = Written, but not on a second server yet: { $detail } did not have it in time. It will arrive when that server can be reached.
+directory-filling = The directory on this server is being filled from the others.

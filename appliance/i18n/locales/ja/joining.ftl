@@ -50,3 +50,6 @@ join-address-taken = アドレス { $address } はノード { $name } のもの�
 join-address-family = { $address } はクラスターのアドレスファミリーと異なります。全ノードが IPv4、または全ノードが IPv6 を使います。
 join-witness-alone = 証人は証人だけを務めます。witness か、ほかの役割のどちらかを選んでください。
 store-member-not-yet = ストアは今メンバーを変えられません: { $detail }
+directory-no-writer = 今はどのサーバーもディレクトリーの変更を受け付けません。ストアに過半数がないか、ディレクトリーノードが応答しません。何も変えていません。
+directory-not-replicated = 書き込みましたが、まだ 2 台目のサーバーにありません。{ $detail } が時間内に受け取りませんでした。到達できるようになれば届きます。
+directory-filling = このサーバーのディレクトリーは、ほかのサーバーから取り込んでいる最中です。

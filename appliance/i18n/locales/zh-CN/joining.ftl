@@ -50,3 +50,6 @@ join-address-taken = 地址 { $address } 属于节点 { $name }。
 join-address-family = { $address } 与集群的地址族不同：所有节点都用 IPv4，或都用 IPv6。
 join-witness-alone = 见证节点不兼任其他角色；请只选 witness 或其他角色。
 store-member-not-yet = 存储此刻不能改变其成员：{ $detail }
+directory-no-writer = 目前没有服务器接受目录的更改：存储没有多数，或没有目录节点应答。未做任何更改。
+directory-not-replicated = 已写入，但还没有到第二台服务器：{ $detail } 未及时收到。能连通该服务器时会送达。
+directory-filling = 本服务器上的目录正在从其他服务器填充。

@@ -50,3 +50,6 @@ join-address-taken = 位址 { $address } 屬於節點 { $name }。
 join-address-family = { $address } 與叢集的位址族不同：所有節點都用 IPv4，或都用 IPv6。
 join-witness-alone = 見證節點不兼任其他角色；請只選 witness 或其他角色。
 store-member-not-yet = 儲存此刻不能改變其成員：{ $detail }
+directory-no-writer = 目前沒有伺服器接受目錄的變更：儲存沒有多數，或沒有目錄節點回應。未做任何變更。
+directory-not-replicated = 已寫入，但還沒有到第二台伺服器：{ $detail } 未及時收到。能連通該伺服器時會送達。
+directory-filling = 本伺服器上的目錄正在從其他伺服器填充。
