@@ -76,7 +76,7 @@ def age(report: NodeReport) -> float:
 def engine_units() -> dict[str, str]:
     """Unit -> its ActiveState, asked of systemd itself: what is known while the agent is silent."""
     said = ask("systemctl", "show", "--property=Id,ActiveState", "posthouse-*@*.service") or ""
-    return parse_units(said)
+    return {unit: state for unit, state in parse_units(said).items() if not unit.startswith("posthouse-purge@")}
 
 
 def parse_units(text: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Removing the mail of mailboxes that were deleted long enough ago.
 
-Called by the node agent on the node that holds the group's volume, and by
+Run by the unit posthouse-purge@GROUP, which the node agent starts where the group is, and by
 `posthouse mailbox purge`. Nothing outside `VOLUME/mailboxes/xx/ID` can be reached:
 the path must be the one that the identity gives, and every step goes through the
 handle of the folder above without following links.
@@ -135,10 +135,12 @@ def _mailboxes_of(volume: Path) -> Iterator[int]:
 
 
 def main() -> None:
-    """`python -m appliance.directory.purge GROUP`: purge what is due, print how many."""
+    """`python -m appliance.directory.purge GROUP`: purge what is due, say how many that were."""
     group = group_name(sys.argv[1])
     with DirectoryService.connect() as directory:
-        print(sum(1 for _ in purge_due(directory, paths.volume(group), group)))
+        count = sum(1 for _ in purge_due(directory, paths.volume(group), group))
+    if count:
+        print(f"removed the mail of {count} deleted mailboxes")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ async def serve(node: NodeFile) -> None:
     shared_store = SharedStore(functools.partial(connect, node))
     writer = StoreWriter(shared_store.open)
     writer.start()
-    housekeeping = Housekeeping((*tasks(settings, tell_clock), alerts.task(node, settings, REPORT_FILE)))
+    housekeeping = Housekeeping((*tasks(settings, tell_clock, units.start), alerts.task(node, settings, REPORT_FILE)))
     agent = Agent(node, units, housekeeping, EventPen(node.name, writer.write))
 
     def changed(records: list[Record], connected: bool) -> None:

@@ -25,6 +25,11 @@ _PATIENCE = Seconds(1.0)
 _LOOK_EVERY = Seconds(0.02)
 
 
+def purge_unit(group: GroupName) -> str:
+    """The unit that removes what was deleted long ago from the group's volume."""
+    return f"posthouse-purge@{group}.service"
+
+
 class Stopper:
     """At most one task for each group."""
 
@@ -49,6 +54,10 @@ class Stopper:
 
     async def _stop(self, group: GroupName, instances: Sequence[InstanceId]) -> None:
         began = time.monotonic()
+        try:
+            await self._units.stop(purge_unit(group))
+        except PosthouseError as error:
+            log.error("%s could not be stopped, it is tried again: %s", purge_unit(group), error)
         ended = [each for instance in reversed(instances) if (each := await self._end(instance))]
         if ended:
             took = (time.monotonic() - began) * 1000

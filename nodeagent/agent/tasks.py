@@ -6,32 +6,39 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from appliance.cluster.names import MAIL_GROUP, GroupName, Seconds
+from appliance import paths
+from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.cluster.report import ClockReport, Notice
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
 from nodeagent.agent import markers
 from nodeagent.agent.disk import DiskWatch
 from nodeagent.agent.housekeeping import Task
+from nodeagent.agent.off_loop import off_loop
+from nodeagent.agent.stopping import purge_unit
 
 log = logging.getLogger("posthouse.agent")
 
 #: With fewer days left the operator is told; the installation's own certificates are renewed long before.
 CERTIFICATE_DAYS = 21
 _PROGRAM = Seconds(600.0)
+_DOVECOT = EngineName("dovecot")
 
 
 def tasks(
-    settings: Callable[[GroupName], Mapping[str, Any]], told_clock: Callable[[ClockReport], None]
+    settings: Callable[[GroupName], Mapping[str, Any]],
+    told_clock: Callable[[ClockReport], None],
+    start: Callable[[str], Awaitable[None]],
 ) -> tuple[Task, ...]:
-    """Every task of a node. `settings` gives what a group goes by; `told_clock` gets each look at the clock."""
+    """Every task of a node. `settings` gives what a group goes by; `told_clock` gets each look at the clock;
+    `start` starts a unit."""
     watch = DiskWatch(markers.active, settings)
 
     async def disks() -> tuple[Notice, ...]:
-        return await asyncio.to_thread(watch.look, watch.places())
+        return await off_loop(watch.look, watch.places())
 
     async def certificates() -> tuple[Notice, ...]:
         found: dict[str, Any] = json.loads(await _program("appliance.pki.renew"))
@@ -43,17 +50,16 @@ def tasks(
         return ()
 
     async def clock() -> tuple[Notice, ...]:
-        found = await asyncio.to_thread(node_clock.read)
+        found = await off_loop(node_clock.read)
         told_clock(ClockReport(synchronised=found.synchronised, offset=found.offset))
         if found.service is None:
             return (Notice(key="time-service-missing"),)
         return (Notice(key="time-not-synchronised"),) if found.synchronised is False else ()
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
-        if MAIL_GROUP in markers.active():
-            count = int(await _program("appliance.directory.purge", MAIL_GROUP))
-            if count:
-                log.info("removed the mail of %d deleted mailboxes", count)
+        for group in markers.active():
+            if paths.config(InstanceId(_DOVECOT, group)).exists():  # it keeps mailboxes
+                await start(purge_unit(group))
         return ()
 
     return (
