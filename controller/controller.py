@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,14 +36,14 @@ from controller.events import DecisionLog
 from controller.failover import Failover
 from controller.fencing.desk import FenceDesk
 from controller.fencing.progress import Fences
-from controller.follow import Follower
+from controller.follow import Follower, Inbox, Whole
 from controller.housekeeping import tidy
 from controller.observers import Failing
 from controller.patience import Patience, cold
 from controller.placement.situation import Policy
 from controller.placing import Placing, running, situation
 from controller.protocol_timing import timing_of
-from controller.view import Look, Looker, Viewer
+from controller.view import WATCHED, Look, Looker, Viewer
 
 log = logging.getLogger("posthouse.controller")
 
@@ -104,10 +105,13 @@ class Controller:
         self.epoch: int | None = None
         self._store = store
         self._bell = bell
-        self._follower = Follower(store, bell)
+        self._inbox: Inbox = deque()
+        self._followers = [
+            Follower(store, prefix, self._inbox, bell, urgent=prefix != keys.STATUS) for prefix in WATCHED
+        ]
+        self._loaded: set[str] = set()
         self._viewer = Viewer()
         self._eyes = Eyes()
-        self._loaded = False
         self._busy = False
         self._since = datetime.now(UTC)
         self._reported: ControllerReport | None = None
@@ -115,7 +119,8 @@ class Controller:
 
     def run(self, ended: threading.Event, alive: Callable[[], None]) -> None:
         """Look and decide until `ended`; then let another one lead. `alive` is called every time."""
-        self._follower.start()
+        for follower in self._followers:
+            follower.start()
         try:
             while not ended.is_set():
                 began = boottime()
@@ -125,7 +130,8 @@ class Controller:
                 self._bell.wait(max(_SHORTEST, self._pause - (boottime() - began)))
                 ended.wait(_SHORTEST)
         finally:
-            self._follower.end()
+            for follower in self._followers:
+                follower.end()
             self.election.resign(self._store, self.timing)
 
     @property
@@ -140,7 +146,7 @@ class Controller:
         try:
             self.election.keep(self._store, self.timing)
             look = self._look()
-            if self._loaded:
+            if self._loaded.issuperset(WATCHED):
                 self.election.consider(self._store, self.timing, look.leader, look.read_at)
                 self._lead()
         except StoreUnavailable as error:
@@ -152,12 +158,11 @@ class Controller:
     # --- looking ------------------------------------------------------------------------------------------
 
     def _take_inbox(self) -> None:
-        inbox = self._follower.inbox
-        while inbox:
-            batch = inbox.popleft()
-            if isinstance(batch, tuple):
-                self._viewer.load(*batch)
-                self._loaded = True
+        while self._inbox:
+            batch = self._inbox.popleft()
+            if isinstance(batch, Whole):
+                self._viewer.load(batch.prefix, batch.records)
+                self._loaded.add(batch.prefix)
             else:
                 self._viewer.apply(batch)
         try:
@@ -167,6 +172,8 @@ class Controller:
 
     def _look(self) -> Look:
         look = self._eyes.looker.look(self._store, self.timing.reply, boottime)
+        for prefix, records in look.said.items():
+            self._viewer.refresh(prefix, records)
         self._eyes.take(look, self._viewer.view.facts(keys.OBSERVATIONS).values(), self.timing)
         return look
 

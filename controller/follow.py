@@ -1,12 +1,12 @@
-"""Follows the store in a thread: everything once, then what changes. The loop takes it from the inbox."""
+"""Follows a part of the store in a thread: all of it once, then what changes. The loop takes it from the inbox."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import deque
+from dataclasses import dataclass
 
-from appliance.cluster import keys
 from appliance.cluster.names import Seconds
 from appliance.coordination.store import Compacted, Event, Record, Store, StoreUnavailable, Watch
 
@@ -14,20 +14,32 @@ log = logging.getLogger("posthouse.controller")
 
 _RETRY = Seconds(1.0)
 _ALL = Seconds(20.0)
-#: Changes of these alone wake nobody: they come all the time, or are the controller's own.
-_QUIET = (keys.SESSIONS, keys.EVENTS, keys.LEADER, keys.STATUS, keys.CONTROLLER)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Everything below a prefix."""
+
+    prefix: str
+    records: list[Record]
+
+
+#: What followers hand over, in order.
+Inbox = deque[Whole | list[Event]]
 
 
 class Follower(threading.Thread):
-    """`inbox` holds, in order, all records (with their revision) or a batch of events; `bell` rings for the loop."""
+    """Follows what stands below `prefix`. `bell` rings for the loop when something came, if it is `urgent`."""
 
-    def __init__(self, store: Store, bell: threading.Event) -> None:
-        super().__init__(name="follow", daemon=True)
+    def __init__(self, store: Store, prefix: str, inbox: Inbox, bell: threading.Event, *, urgent: bool) -> None:
+        super().__init__(name=f"follow {prefix}", daemon=True)
         self._store = store
+        self._prefix = prefix
+        self._inbox = inbox
         self._bell = bell
+        self._urgent = urgent
         self._ended = threading.Event()
         self._watch: Watch | None = None
-        self.inbox: deque[tuple[list[Record], int] | list[Event]] = deque()
 
     def end(self) -> None:
         """Stop following."""
@@ -50,19 +62,17 @@ class Follower(threading.Thread):
                 self._ended.wait(_RETRY)
 
     def _follow(self) -> None:
-        records, revision = self._store.list(keys.PREFIX, deadline=_ALL)
-        self._hand_over((records, revision))
-        self._watch = self._store.watch(keys.PREFIX, after=revision, idle=Seconds(30.0))
+        records, revision = self._store.list(self._prefix, deadline=_ALL)
+        self._inbox.append(Whole(self._prefix, records))
+        self._bell.set()
+        self._watch = self._store.watch(self._prefix, after=revision, idle=Seconds(30.0))
         try:
             for events in self._watch:
                 if self._ended.is_set():
                     return
                 if events:
-                    self._hand_over(events, ring=not all(event.key.startswith(_QUIET) for event in events))
+                    self._inbox.append(events)
+                    if self._urgent:
+                        self._bell.set()
         finally:
             self._watch.close()
-
-    def _hand_over(self, batch: tuple[list[Record], int] | list[Event], *, ring: bool = True) -> None:
-        self.inbox.append(batch)
-        if ring:
-            self._bell.set()

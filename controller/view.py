@@ -1,13 +1,14 @@
 """Everything seen of the store, as frozen facts.
 
-What should be and what is reported comes by a watch and may be late. Sessions and owners are read linearizably
-before each decision (`look`), because a late watch must never fence anybody. A record that cannot be read is never
-taken for an absent one: what stands behind it is left alone.
+What should be and what is reported comes by watches and may be late. Sessions, owners, and what observers and
+operators say are read linearizably before each decision (`look`), because a late watch must never fence anybody; and
+nobody watches what is renewed all the time. A record that cannot be read is never taken for an absent one: what stands
+behind it is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -22,7 +23,6 @@ from appliance.cluster.decided import (
     FenceRequest,
     FenceSpec,
     Observation,
-    Placement,
     ProtocolTiming,
     Wish,
 )
@@ -45,7 +45,11 @@ class Seen(Generic[_Kind_co]):
     revision: int
 
 
-#: What the watch keeps, by prefix. Longer prefixes stand for themselves: none begins with another.
+#: What is watched, and what stands below it.
+WATCHED = (keys.DESIRED, keys.STATUS, keys.RUNS)
+#: What is read with every look besides sessions, owners and the leader.
+LOOKED_AT = (keys.OBSERVATIONS, keys.ACKNOWLEDGEMENTS, keys.FENCE_REQUESTS, keys.FENCES)
+#: The kinds of records by prefix; none of the prefixes begins with another.
 KINDS: Mapping[str, type[Fact]] = MappingProxyType(
     {
         keys.NODES: Node,
@@ -54,14 +58,13 @@ KINDS: Mapping[str, type[Fact]] = MappingProxyType(
         keys.DRAINED: Drain,
         keys.FENCE_SPECS: FenceSpec,
         keys.TIMING: ProtocolTiming,
-        keys.PLACEMENTS: Placement,
-        keys.FENCES: FenceRecord,
+        keys.WORK: Work,
         keys.STATUS: NodeReport,
+        keys.RUNS: Run,
         keys.OBSERVATIONS: Observation,
         keys.ACKNOWLEDGEMENTS: Acknowledgement,
         keys.FENCE_REQUESTS: FenceRequest,
-        keys.WORK: Work,
-        keys.RUNS: Run,
+        keys.FENCES: FenceRecord,
     }
 )
 
@@ -70,7 +73,6 @@ KINDS: Mapping[str, type[Fact]] = MappingProxyType(
 class View:
     """Records by kind and by what follows the prefix; `settings` are those of the whole system, as stored."""
 
-    revision: int = 0
     tables: Mapping[str, Mapping[str, Seen[Any]]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
@@ -94,44 +96,52 @@ class Viewer:
         self._tables: dict[str, dict[str, Seen[Any]]] = {prefix: {} for prefix in KINDS}
         self._settings: dict[str, str] = {}
         self._unreadable: set[str] = set()
-        self._revision = 0
+        self._revisions: dict[str, dict[str, int]] = {}
         self._view: View | None = None
 
-    def load(self, records: Iterable[Record], revision: int) -> None:
-        """Forget everything and begin with these."""
-        self.__init__()  # type: ignore[misc]  # the same as new
+    def load(self, prefix: str, records: Iterable[Record]) -> None:
+        """Forget everything below the prefix and begin with these."""
+        for each, table in self._tables.items():
+            if each.startswith(prefix):
+                table.clear()
+        if _SYSTEM_SETTINGS.startswith(prefix):
+            self._settings.clear()
+        self._unreadable = {key for key in self._unreadable if not key.startswith(prefix)}
         for record in records:
             self._take(record.key, record)
-        self._revision = revision
+        self._view = None
 
-    def apply(self, events: Iterable[Event]) -> bool:
-        """Take changes in; return whether any of them counts here."""
-        touched = False
+    def refresh(self, prefix: str, records: Sequence[Record]) -> None:
+        """`load`, unless nothing has changed."""
+        revisions = {record.key: record.mod_revision for record in records}
+        if self._revisions.get(prefix) != revisions:
+            self._revisions[prefix] = revisions
+            self.load(prefix, records)
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Take changes in."""
         for event in events:
-            self._revision = event.revision
-            touched |= self._take(event.key, event.record)
-        if touched:
-            self._view = None
-        return touched
+            self._take(event.key, event.record)
+        self._view = None
 
     @property
     def view(self) -> View:
         """What is known now; the same object until something changes."""
         if self._view is None:
             tables = {prefix: dict(table) for prefix, table in self._tables.items()}
-            self._view = View(self._revision, tables, dict(self._settings), frozenset(self._unreadable))
+            self._view = View(tables, dict(self._settings), frozenset(self._unreadable))
         return self._view
 
-    def _take(self, key: str, record: Record | None) -> bool:
+    def _take(self, key: str, record: Record | None) -> None:
         if key.startswith(_SYSTEM_SETTINGS):
             name = key.removeprefix(_SYSTEM_SETTINGS)
             self._settings.pop(name, None)
             if record is not None:
                 self._settings[name] = record.value
-            return True
+            return
         prefix = next((each for each in KINDS if key.startswith(each)), None)
         if prefix is None:
-            return False
+            return
         name = key.removeprefix(prefix)
         self._tables[prefix].pop(name, None)
         self._unreadable.discard(key)
@@ -142,12 +152,14 @@ class Viewer:
                 self._unreadable.add(key)
             else:
                 self._tables[prefix][name] = Seen(fact, record.mod_revision)
-        return True
 
 
 @dataclass(frozen=True)
 class Look:
-    """Sessions, owners and the leader's record, read at `read_at` on this controller's clock (after the answer)."""
+    """Sessions, owners, the leader's record and those of LOOKED_AT, by prefix.
+
+    They were read at `read_at` on this controller's clock (after the answer).
+    """
 
     read_at: float
     sessions: Mapping[NodeName, SessionSeen] = field(default_factory=dict)
@@ -155,6 +167,7 @@ class Look:
     unreadable_sessions: frozenset[NodeName] = frozenset()
     unreadable_owners: frozenset[GroupName] = frozenset()
     leader: Record | None = None
+    said: Mapping[str, Sequence[Record]] = field(default_factory=dict)
 
     def left_alone(self, group: GroupName) -> bool:
         """Whether a record of this group, or of its owner's session, cannot be read."""
@@ -173,13 +186,15 @@ class Looker:
 
         Not every store reads them at one revision; whoever acts on several guards each (a fence's order does).
         """
-        owners, sessions, leaders = store.snapshot([keys.OWNERS, keys.SESSIONS, keys.LEADER], deadline=deadline)
+        prefixes = [keys.OWNERS, keys.SESSIONS, keys.LEADER, *LOOKED_AT]
+        owners, sessions, leaders, *others = store.snapshot(prefixes, deadline=deadline)
         read_at = clock()
         before, self._parsed = self._parsed, {}
         found_owners, bad_owners = self._sort(owners, keys.OWNERS, before, owner_seen)
         found_sessions, bad_sessions = self._sort(sessions, keys.SESSIONS, before, session_seen)
         leader = next((record for record in leaders if record.key == keys.LEADER), None)
-        return Look(read_at, found_sessions, found_owners, bad_sessions, bad_owners, leader)
+        said = dict(zip(LOOKED_AT, others, strict=True))
+        return Look(read_at, found_sessions, found_owners, bad_sessions, bad_owners, leader, said)
 
     def _sort(
         self, records: Iterable[Record], prefix: str, before: Mapping[str, Any], parse: Any

@@ -77,7 +77,7 @@ def _view(names: Iterable[NodeName], specs: Iterable[ServiceGroup], owners: dict
             name: Seen(Placement(group=name, node=owner.record.node), 4) for name, owner in owners.items()
         },
     }
-    return View(5, tables)
+    return View(tables)
 
 
 def lose(known: Known, lost: Iterable[NodeName], *, fenced: bool) -> Known:

@@ -65,7 +65,7 @@ def known(
         **(tables or {}),
     }
     usable = frozenset(name for name in sessions if name not in silent)
-    return Known(View(1, all_tables), Look(NOW, sessions, owners), Timing(), sightings, {}, fenced, usable)
+    return Known(View(all_tables), Look(NOW, sessions, owners), Timing(), sightings, {}, fenced, usable)
 
 
 def word(seen: Known, **goals: str | None) -> dict[str, Judgement]:

@@ -88,13 +88,12 @@ def record(key: str, value: str, revision: int = 1) -> Record:
 def test_the_view_follows_records_and_keeps_those_it_cannot_read_apart() -> None:
     viewer = Viewer()
     group = keys.group(GroupName("one"))
-    viewer.load([record(group, '{"name": "one"}'), record(keys.node(A), "garbage")], 5)
+    viewer.load(keys.PREFIX, [record(group, '{"name": "one"}'), record(keys.node(A), "garbage")])
     assert set(viewer.view.table(keys.GROUPS)) == {"one"}
     assert viewer.view.unreadable == {keys.node(A)}
     same = viewer.view
-    assert not viewer.apply([Event(keys.session(A), record(keys.session(A), "{}", 6), 6)])
     assert viewer.view is same
-    assert viewer.apply([Event(group, None, 7), Event(keys.node(A), None, 8)])
+    viewer.apply([Event(group, None, 7), Event(keys.node(A), None, 8)])
     assert not viewer.view.table(keys.GROUPS)
     assert not viewer.view.unreadable
 
@@ -102,19 +101,19 @@ def test_the_view_follows_records_and_keeps_those_it_cannot_read_apart() -> None
 def test_the_view_knows_settings_of_the_whole_system() -> None:
     viewer = Viewer()
     key = keys.setting("system", "-", "controller.moves_at_once")
-    viewer.load([record(key, "9"), record(keys.setting("node", "a", "x.y"), "1")], 5)
+    viewer.load(keys.PREFIX, [record(key, "9"), record(keys.setting("node", "a", "x.y"), "1")])
     assert viewer.view.settings == {"controller.moves_at_once": "9"}
 
 
 def test_what_is_loaded_anew_replaces_everything() -> None:
     viewer = Viewer()
-    viewer.load([record(keys.group(GroupName("one")), '{"name": "one"}')], 5)
-    viewer.load([], 6)
-    assert viewer.view == View(6, {prefix: {} for prefix in viewer.view.tables})
+    viewer.load(keys.PREFIX, [record(keys.group(GroupName("one")), '{"name": "one"}')])
+    viewer.load(keys.PREFIX, [])
+    assert viewer.view == View({prefix: {} for prefix in viewer.view.tables})
 
 
 def timing(**more: float) -> View:
-    return View(1, {keys.TIMING: {"": Seen(ProtocolTiming.model_validate(more), 1)}})
+    return View({keys.TIMING: {"": Seen(ProtocolTiming.model_validate(more), 1)}})
 
 
 def test_the_installations_timing_is_used_and_a_broken_one_refused() -> None:
@@ -124,7 +123,7 @@ def test_the_installations_timing_is_used_and_a_broken_one_refused() -> None:
         timing_of(timing(renew=4.0))
     said = ProtocolTiming(mode=FenceMode.WATCHDOG)
     with pytest.raises(BadInput):  # T is too short where the watchdog is the only proof
-        timing_of(View(1, {keys.TIMING: {"": Seen(said, 1)}}))
+        timing_of(View({keys.TIMING: {"": Seen(said, 1)}}))
 
 
 def test_a_session_of_a_newer_release_is_not_taken_for_an_absent_one() -> None:
