@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.lab.appliance import create_domain, create_mailbox
+from tests.lab.appliance import create_domain, create_mailbox, initialise, initialise_cluster, join
 from tests.lab.disk import SharedDisk
 from tests.lab.fence import AGENT, FenceDevice
 from tests.lab.host import CommandFailed, LabError
@@ -54,12 +54,10 @@ class Cluster:
         made = cls(lab, nodes, disk, fence)
         step(f"booting {len(nodes)} nodes", made._boot)
         first, *others = nodes
-        init = ("posthouse", "init", "--hostname", first.hostname, "--yes")
-        step("posthouse init", partial(first.run, *init, timeout=180))
-        grow = ("posthouse", "cluster", "init", "--address", first.address)
-        step("posthouse cluster init", partial(first.run, *grow, timeout=180))
+        step("posthouse init", partial(initialise, first))
+        step("posthouse cluster init", partial(initialise_cluster, [first]))
         for node in others:
-            step(f"posthouse cluster join ({node.name})", partial(made._join, node))
+            step(f"posthouse cluster join ({node.name})", partial(join, first, node))
         for node in nodes:
             made._set_fence(node)
         step("posthouse group set mail: the shared volume and an address", made._share)
@@ -71,11 +69,6 @@ class Cluster:
             node.launch()
         for node in self.nodes:
             node.wait_booted()
-
-    def _join(self, node: Node) -> None:
-        token = self.nodes[0].run("posthouse", "cluster", "token").stdout
-        line = ("posthouse", "cluster", "join", "--token", "-", "--hostname", node.hostname)
-        node.run(*line, input=token, timeout=240)
 
     def _set_fence(self, node: Node) -> None:
         words = dict(self.fence.parameters(node.name))
@@ -165,7 +158,7 @@ class Cluster:
             node = self.answering()
             for words in (("cluster", "status"), ("events",)):
                 said.append(node.run("posthouse", *words, check=False).stdout)
-        said += [f"-- {node.name}\n{node.last_words(25)}" for node in self.nodes]
+        said += [f"-- {node.name}\n{_own_words(node)}" for node in self.nodes]
         return "\n".join(said)
 
     # -- mending -----------------------------------------------------------------------------------------------
@@ -183,3 +176,18 @@ class Cluster:
                 node.thaw()
         for node in self.nodes:
             node.wait_booted()
+
+
+def _own_words(node: Node) -> str:
+    """The last lines of what Posthouse's own services said; etcd alone would fill the screen."""
+    try:
+        return "\n".join(line[:300] for line in _journals(node).splitlines()[-25:])
+    except (LabError, subprocess.TimeoutExpired) as error:
+        return f"(no journal: {error})"
+
+
+def _journals(node: Node) -> str:
+    if not node.running:
+        return node.last_words(25)
+    units = [f"--unit=posthouse-{part}.service" for part in ("keeper", "agent", "controller")]
+    return node.run("journalctl", "--no-pager", "--output=short-precise", "--lines=25", *units, timeout=10).stdout

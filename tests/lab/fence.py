@@ -50,7 +50,7 @@ class FenceDevice:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.folder = lab.folder / "power"
-        self.password = secrets.token_hex(8)
+        self.password = _password(lab.folder / "power.password")
         self.modes: dict[str, Mode] = {}
         #: Orders in the sequence in which they came: (action, plug).
         self.orders: list[tuple[str, str]] = []
@@ -127,16 +127,25 @@ class FenceDevice:
         return _said(_FAILED, "Timed out waiting to power OFF") if mode is Mode.UNSURE else _said(0, "Success")
 
 
+def _password(file: Path) -> str:
+    """The lab's, made by the first process that asks."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(0o600)
+        file.write_text(secrets.token_hex(8))
+    return file.read_text()
+
+
 def _said(status: int, text: str) -> dict[str, Any]:
     return {"status": status, "text": text}
 
 
 def main() -> None:
-    """Serve a lab that runs, until SIGTERM; the password goes to standard output."""
+    """Serve a lab that runs, until SIGTERM; prints a line when it does."""
     from tests.lab.lab import Lab  # noqa: PLC0415 # a lab is made of parts like this one
 
     device = FenceDevice(Lab.attach(sys.argv[1])).start()
-    print(device.password, flush=True)
+    print("serving", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     device.stop()
 

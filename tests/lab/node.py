@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import uuid
@@ -66,6 +67,7 @@ class Node:
         self.folder = lab.folder / name
         self._supervisor: Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._aged = False
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -145,6 +147,7 @@ class Node:
         """Start the container and return at once."""
         if self.running:
             raise LabError(f"{self.name} runs already")
+        self._aged = False
         self.lab.save()  # its options, for those who attach to the lab
         network.forget_addresses(self.machine, self.number)
         self.plug()
@@ -205,12 +208,22 @@ class Node:
                 raise LabError(f"{self.name} ended while booting: {self.console()}")
             if self.init is None:
                 return False
+            self._age_processes()
             done = self.run("systemctl", "is-system-running", check=False, timeout=10)
             return done.stdout.strip() in ("running", "degraded")
 
         wait_until(
             f"{self.name} booted", ready, timeout=timeout, explain=self.console, ignore=subprocess.TimeoutExpired
         )
+
+    def _age_processes(self) -> None:
+        """Let processes have numbers like those of a server that ran for long: no two nodes have the same ones."""
+        init = self.init
+        if init and not self._aged:
+            most = int(Path("/proc/sys/kernel/pid_max").read_text())
+            line = f"echo {random.randrange(most // 8, most // 2)} >/proc/sys/kernel/ns_last_pid"
+            command("nsenter", f"--target={init.pid}", "--pid", "sh", "-c", line)
+            self._aged = True
 
     def kill(self) -> None:
         """End the container at once: its cable first, then shared disks, then all its processes in one instant.
