@@ -17,7 +17,7 @@ from appliance.cluster.names import Seconds
 from appliance.coordination.connection import Connection, EndpointFile, Keys
 from appliance.coordination.etcd_watch import EtcdWatch, prefix_end, record_of
 from appliance.coordination.rpc import grpc, rpc_pb2, rpc_pb2_grpc
-from appliance.coordination.store import Delete, Field, Guard, Outcome, Put, Record, Store, Watch
+from appliance.coordination.store import Delete, Field, Guard, Outcome, Put, Record, Store, StoreUnavailable, Watch
 
 DEFAULT_DEADLINE = Seconds(3.0)
 
@@ -108,7 +108,13 @@ class EtcdStore(Store):
         return time.monotonic() + (self._deadline if deadline is None else deadline)
 
     def _range(self, request: Any, ends: float) -> Any:
-        return self._call(lambda channel: rpc_pb2_grpc.KVStub(channel).Range, request, ends)
+        """Read; once more when the connection broke under the call, as it does when a member ends and comes again."""
+        try:
+            return self._call(_range_of, request, ends)
+        except StoreUnavailable as error:
+            if error.key != "store-unreachable" or time.monotonic() >= ends:
+                raise
+        return self._call(_range_of, request, ends)
 
     def _call(self, method: Callable[[Any], Any], request: Any, ends: float) -> Any:
         """Send one request; raise StoreUnavailable unless the answer is there at `ends` (monotonic)."""
@@ -121,6 +127,10 @@ class EtcdStore(Store):
             if isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 self._connection.suspect(channel, waited)
             raise self._connection.failure(error, ends - started) from error
+
+
+def _range_of(channel: Any) -> Any:
+    return rpc_pb2_grpc.KVStub(channel).Range
 
 
 def _compare(guard: Guard) -> Any:
