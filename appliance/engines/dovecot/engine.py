@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Collection
+from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ _LOGIN_PROCESSES: Final = 2
 _AUTH_WORKERS: Final = 8
 #: Connections to the auth service besides those of protocol processes: quota-status, doveadm, delivery of notices.
 _OTHER_AUTH_CLIENTS: Final = 200
+_AUTH_CLIENTS_STEP: Final = 1000
 #: From here on Postfix asks at RCPT whether a message fits. A quarter of a quota is more than any message, as a rule.
 _NEAR_PERCENT: Final = 75
 #: What serves no session that was let in. The master sleeps for a second after its children have ended.
@@ -232,7 +234,9 @@ def _auth_clients(context: RenderContext) -> int:
         "lmtp.process_limit",
         "smtp.submission_process_limit",
     )
-    return sum(int(context.settings[name]) for name in names) + _OTHER_AUTH_CLIENTS + 100
+    most = sum(int(context.settings[name]) for name in names) + _OTHER_AUTH_CLIENTS + 100
+    # in large steps: a reload, which breaks logins under way, only when it matters
+    return ceil(most / _AUTH_CLIENTS_STEP) * _AUTH_CLIENTS_STEP
 
 
 def _quota_warnings(percents: tuple[int, ...]) -> list[dict[str, str]]:
