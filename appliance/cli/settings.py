@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -75,14 +76,16 @@ def show(name: str, as_json: bool, **owners: str | None) -> None:
 
 @settings.command("set", help=lazy("settings-set-help"), context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.argument("value")
+@click.argument("value", required=False)
+@click.option("--stdin", "from_stdin", is_flag=True, help=lazy("settings-option-stdin"))
 @owner_options
 @json_option
-def set_value(name: str, value: str, as_json: bool, **owners: str | None) -> None:
+def set_value(name: str, value: str | None, from_stdin: bool, as_json: bool, **owners: str | None) -> None:
     owner = _one_owner(name, owners)
-    _refuse_here(parameter(name), value, owner)
+    text = _given(parameter(name), value, from_stdin)
+    _refuse_here(parameter(name), text, owner)
     with service((owner,)) as opened:
-        change = opened.set(name, value, owner)
+        change = opened.set(name, text, owner)
     emit(_change_data(change), as_json, lambda: [_done_set(change)])
 
 
@@ -136,11 +139,16 @@ def as_data(reading: Reading) -> dict[str, Any]:
         "scopes": found.scopes,
         "apply": found.apply,
         "default": found.default,
-        "value": reading.effective.value,
+        "value": _shown(found, reading.effective.value),
         "text": found.format(reading.effective.value),
         "origin": None if origin is None else {"scope": origin.scope, "name": origin.name},
         "refused": [str(refused) for refused in reading.effective.refused],
     }
+
+
+def _shown(found: Parameter, value: Any) -> Any:
+    """The value for programs; of a secret only whether there is one."""
+    return found.format(value) if found.kind.is_secret else value
 
 
 def page(reading: Reading) -> list[str]:
@@ -186,6 +194,19 @@ def _one_owner(name: str, owners: dict[str, str | None]) -> Owner:
     return owners_of(**owners)[-1]
 
 
+def _given(found: Parameter, value: str | None, from_stdin: bool) -> str:
+    """The value as it was given: a secret by standard input or at a prompt, never where other users could see it."""
+    if found.kind.is_secret and value is not None:
+        raise BadInput(found.name, "settings-secret-on-command-line")
+    if from_stdin is (value is None):
+        if value is not None:
+            return value
+        return str(sys.stdin.readline()).rstrip("\r\n")
+    if value is None and found.kind.is_secret and sys.stdin.isatty():
+        return str(click.prompt(found.title, hide_input=True, confirmation_prompt=True))
+    raise BadInput(found.name, "settings-one-value")
+
+
 def _refuse_here(found: Parameter, text: str, owner: Owner) -> None:
     """Refuse what this node's volume cannot bear, when the value is for it and the volume is here."""
     if found.name != "smtp.message_size_limit":
@@ -202,7 +223,7 @@ def _change_data(change: Change) -> dict[str, Any]:
         "scope": change.owner.scope,
         "owner": change.owner.name,
         "changed": change.changed,
-        "value": change.effective.value,
+        "value": _shown(change.parameter, change.effective.value),
         "text": change.parameter.format(change.effective.value),
         "apply": _applies(change),
     }

@@ -22,7 +22,7 @@ from appliance.coordination.store import Store, StoreUnavailable
 from appliance.errors import PosthouseError
 from appliance.installation import accounts, preflight, sendmail
 from appliance.node_file import NodeFile
-from appliance.pki import upkeep
+from appliance.pki import sealing, upkeep
 
 UNITS = ("posthouse-keeper.service", "posthouse-agent.service")
 #: The services of a small installation's one group, in start order.
@@ -82,10 +82,11 @@ def write_identity(identity: NodeFile) -> bool:
 
 
 def make_keys(identity: NodeFile) -> bool:
-    """The installation's authority and this node's certificates, where they are missing."""
+    """The installation's authority, this node's certificates and the key of sealed settings, where they are missing."""
     made = upkeep.load_authority() is None
     upkeep.ensure_authority(f"Posthouse {identity.hostname}")
-    return bool(upkeep.ensure(identity)) or made
+    sealing_made = sealing.ensure_key()
+    return bool(upkeep.ensure(identity)) or made or sealing_made
 
 
 def start_units() -> bool:

@@ -32,9 +32,10 @@ class Refusal(Exception):
 
 
 class Kind(ABC):
-    """A kind of value with its bounds."""
+    """A kind of value with its bounds. One that `is_secret` is never shown, nor given on a command line."""
 
     name: str
+    is_secret = False
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -241,6 +242,11 @@ class Hostname(_String):
         return text
 
 
+def names_a_host(destination: str) -> bool:
+    """Whether a valid `Destination` is a host or a domain by name, and no address."""
+    return is_host_name(re.sub(r":[0-9]+$", "", destination).strip("[]"))
+
+
 @dataclass(frozen=True)
 class Destination(_String):
     """Where mail is handed on: `host`, `[host]` (no MX look-up) or `[address]`, each with `:port`; may be empty."""
@@ -265,6 +271,35 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Secret(_String):
+    """A password for somebody else's server, of visible ASCII; may be empty. It is stored sealed (pki/sealing.py).
+
+    `parse` seals, and so raises SealingFailed on a node without the key.
+    """
+
+    max_length: int = 128
+    name = "secret"
+    is_secret = True
+
+    def parse(self, text: str) -> str:
+        if not re.fullmatch(r"[!-~]*", text, re.ASCII) or len(text) > self.max_length:
+            raise Refusal("setting-not-secret", maximum=self.max_length)
+        if not text:
+            return ""
+        from appliance.pki import sealing  # noqa: PLC0415 - its library is large, and few set a secret
+
+        return sealing.seal(text)
+
+    def format(self, value: Any) -> str:
+        return "********" if value else ""
+
+    def _checked(self, text: str) -> str:
+        if text and not re.fullmatch(r"[A-Za-z0-9_=-]{60,}", text, re.ASCII):
+            raise Refusal("setting-not-sealed")
+        return text
 
 
 @dataclass(frozen=True)

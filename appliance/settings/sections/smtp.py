@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from appliance.settings.kinds import Destination, Duration, Hostname, Integer, ListOf, Network, Size, Text
+from appliance.settings.kinds import (
+    Destination,
+    Duration,
+    Hostname,
+    Integer,
+    ListOf,
+    Network,
+    Secret,
+    Size,
+    Text,
+    names_a_host,
+)
 from appliance.settings.parameter import ENGINE, Apply, Check, Parameter
 from appliance.settings.units import parse_duration, parse_size
 
@@ -27,6 +38,9 @@ PARAMETERS = (
         "smtp.banner", Text(r"[!-#%-~]([ !-#%-~]*[!-#%-~])?", "ASCII, no $", max_length=100), "ESMTP", scopes=ENGINE
     ),
     Parameter("smtp.relay_host", Destination(), "", scopes=ENGINE),
+    # No colon: what follows one is the password (sasl_passwd, SASL_README).
+    Parameter("smtp.relay_user", Text(r"[!-9;-~]{0,255}", "ASCII"), "", scopes=ENGINE),
+    Parameter("smtp.relay_password", Secret(), "", scopes=ENGINE),
     Parameter("smtp.mynetworks", ListOf(Network()), (), scopes=ENGINE),
 )
 
@@ -40,6 +54,17 @@ CHECKS = (
         "settings-client-above-process-limit",
         ("smtp.client_connection_limit", "smtp.process_limit"),
         lambda client, process: client <= process,
+    ),
+    # The relay proves by its certificate who it is before it is told the password.
+    Check(
+        "settings-relay-user-needs-name",
+        ("smtp.relay_user", "smtp.relay_host"),
+        lambda user, host: not user or names_a_host(host),
+    ),
+    Check(
+        "settings-relay-user-needs-password",
+        ("smtp.relay_user", "smtp.relay_password"),
+        lambda user, password: bool(user) <= bool(password),
     ),
     Check(
         "settings-retry-interval-reversed",
