@@ -12,12 +12,13 @@ end closed: the job is over.
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import json
 import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -29,11 +30,14 @@ from typing import Any
 from appliance.cluster.names import Seconds
 from appliance.errors import PosthouseError, Unavailable
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 #: Longest request and longest answer.
 _LONGEST = 65_536
 #: Between two looks at jobs that were killed and are not over.
 _AGAIN = 0.05
+#: So long an old server may take to end, looked at so often.
+_FAREWELL, _POLL = 1.0, 0.01
 
 
 class WorkFailed(PosthouseError):
@@ -83,18 +87,28 @@ def _received(line: socket.socket) -> bytes:
 
 
 class Forks:
-    """The server, as the keeper sees it; started when it is first needed, and again when it died. Thread-safe."""
+    """The server, as the keeper sees it; started when it is first needed, and again when it died. Thread-safe.
 
-    def __init__(self) -> None:
+    `module` has the function `do` that carries out a request; only the server imports it, and only when it has to.
+    """
+
+    def __init__(self, module: str = "nodeagent.ownership.work") -> None:
+        self._module = module
         self._lock = threading.Lock()
         self._line: socket.socket | None = None
+        #: The server's process.
+        self.pid: int | None = None
 
     def split_off(self) -> None:
         """Fork the server from this process, which shares its memory; only while this process has one thread."""
         mine, its = _pair()
-        if os.fork() == 0:
+        gc.collect()
+        gc.freeze()  # a collection writes into every object it looks at, and would end the sharing
+        self.pid = os.fork()
+        if self.pid == 0:
+            gc.disable()
             mine.close()
-            _serve_and_exit(its)
+            _serve_and_exit(its, self._module)
         its.close()
         self._line = mine
 
@@ -121,6 +135,7 @@ class Forks:
             if self._line is not None:
                 self._line.close()
                 self._line = None
+                self._reap()
 
     def _send(self, text: bytes, its: socket.socket) -> None:
         with self._lock:
@@ -129,23 +144,34 @@ class Forks:
                     socket.send_fds(self._line, [text], [its.fileno()])
                     return
                 self._line.close()
-            self._line = _launch()
+            self._launch()
+            assert self._line is not None
             socket.send_fds(self._line, [text], [its.fileno()])
+
+    def _reap(self) -> None:
+        """A server whose line is closed ends when its jobs are over; one that hangs is left to itself."""
+        until = time.monotonic() + _FAREWELL
+        with suppress(ChildProcessError):
+            while self.pid is not None and os.waitpid(self.pid, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+                time.sleep(_POLL)
+        self.pid = None
+
+    def _launch(self) -> None:
+        self._reap()
+        mine, its = _pair()
+        with its:
+            its.set_inheritable(True)
+            self.pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-m", "nodeagent.ownership.forks", str(its.fileno()), self._module],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+            )
+        self._line = mine
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-
-def _launch() -> socket.socket:
-    mine, its = _pair()
-    with its:
-        subprocess.Popen(  # it ends with this process, or when the line is closed
-            [sys.executable, "-m", "nodeagent.ownership.forks", str(its.fileno())],
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
-    return mine
 
 
 # --- the server's side ------------------------------------------------------------------------------------
@@ -161,8 +187,9 @@ class _Running:
 
 
 class _Server:
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, module: str) -> None:
         self._line = line
+        self._module = module
         self._running: dict[socket.socket, _Running] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(line, selectors.EVENT_READ)
@@ -202,11 +229,12 @@ class _Server:
         request = json.loads(text)
         if request["do"] == "warm":
             answer.close()
-            _load()
+            importlib.import_module(self._module)
             return True
+        server = os.getpid()
         process = os.fork()
         if process == 0:
-            _work_and_exit(request, answer)
+            _work_and_exit(self._module, request, answer, server)
         with suppress(ProcessLookupError, PermissionError):
             os.setpgid(process, process)  # here and in the process: whoever is first
         self._running[answer] = _Running(process, time.monotonic() + request["deadline"])
@@ -249,26 +277,27 @@ def _is_over(group: int) -> bool:
             return False
 
 
-def _serve_and_exit(line: socket.socket) -> None:
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def _serve_and_exit(line: socket.socket, module: str) -> None:
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # it ends when the line is closed
     try:
-        _Server(line).serve()
+        _Server(line, module).serve()
     finally:
         os._exit(0)
 
 
-def _work_and_exit(request: dict[str, Any], answer: socket.socket) -> None:
+def _work_and_exit(module: str, request: dict[str, Any], answer: socket.socket, server: int) -> None:
     """In the job's process: do it, say how it went, end."""
     os.setpgid(0, 0)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != server:  # it died before that
+        os._exit(1)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     try:
-        _load().do(request)
+        importlib.import_module(module).do(request)
         said: dict[str, Any] = {}
     except PosthouseError as error:
         said = {"key": error.key, "facts": {name: str(value) for name, value in error.facts.items()}}
@@ -279,11 +308,5 @@ def _work_and_exit(request: dict[str, Any], answer: socket.socket) -> None:
     os._exit(0)
 
 
-def _load() -> Any:
-    from nodeagent.ownership import work  # noqa: PLC0415 - a node without shared groups never loads it
-
-    return work
-
-
 if __name__ == "__main__":
-    _serve_and_exit(socket.socket(fileno=int(sys.argv[1])))
+    _serve_and_exit(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])

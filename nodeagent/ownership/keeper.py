@@ -57,7 +57,7 @@ class Keeper:
         machine: Machine | None = None,
         forks: Forks | None = None,
     ) -> None:
-        machine = machine or Machine.this()
+        machine = self._machine = machine or Machine.this()
         self._node = node
         self._adopt_after = adopt_after
         self._began = boottime()
@@ -87,7 +87,7 @@ class Keeper:
             chronicle=self._chronicle,
         )
         self._renew_at = self._began
-        self._asking = False
+        self._asking = self._failing = False
         self._swept = self._reported = 0.0
         self._killed: frozenset[GroupName] = frozenset()
 
@@ -114,6 +114,9 @@ class Keeper:
         self._shared.tick()
         self._renew_if_due()
         self._shared.act()
+        if self._shared.look_now:
+            self._shared.look_now = False
+            self._follower.ring()
         if boottime() - self._swept >= _SWEEP:
             self._sweep()
         self._report()
@@ -218,11 +221,13 @@ class Keeper:
         self._renew_at = flight.sent + self._timings.timing.renew
         if before.epoch != after.epoch:
             log.info("session opened, epoch %d", after.epoch or 0)
-        if before.epoch != after.epoch or not self._shared.settled:
+        if before.epoch != after.epoch or self._failing or not self._shared.settled:
             self._follower.ring()
+        self._failing = False
 
     def _renewal_failed(self) -> None:
         self._renew_at = boottime() + _RETRY
+        self._failing = True
         if boottime() - self._began >= self._adopt_after:
             self._exclusive.adopt()
 
@@ -292,6 +297,7 @@ class Keeper:
             "owned": sorted(serving | self._exclusive.held.keys()),
             "contested": sorted(self._exclusive.contested),
             "groups": groups,
+            "watchdog": self._machine.watchdog_kind,
             "watchdog_armed": self._shared.state.armed is not None,
             "timing": self._timings.record.model_dump(mode="json", exclude={"schema_version"}),
             "timing_refused": self._timings.refused,

@@ -26,6 +26,11 @@ class Machine:
         return cls(_BOOT_ID.read_text().strip(), machine_id, choose(watchdog))
 
     @property
+    def watchdog_kind(self) -> str | None:
+        """For people: the device."""
+        return str(self.watchdog.path) if self.watchdog is not None else None
+
+    @property
     def timer(self) -> Watchdog:
         """The watchdog, or one that does nothing."""
         return self.watchdog or NoWatchdog()

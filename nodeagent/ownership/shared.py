@@ -50,7 +50,8 @@ class Shared:
         self.view = View(0)
         #: The store's revision after this node's last own write: an older look is older than what is known.
         self.written = 0
-        self.renew_now = False
+        #: What the loop is asked for: a renewal, or a look at the store, that waits for nothing.
+        self.renew_now = self.look_now = False
         self._post = post
         self._writes = writes
         self._forks = forks
@@ -275,10 +276,11 @@ class Shared:
         if self.me.watchdog and holding is not None and not holding.outlives:
             timeout = self._watchdog.arm(self.me.timing.watchdog)
         self._step(owner.prepared(self.state, group, boottime(), self.me, timeout=timeout))
-        if timeout is not None and self.state.armed is None:
+        if self.state.armed is None:  # whatever came of arming it, nothing is petted now
             self._watchdog.disarm()
 
     def _dismiss(self, group: GroupName) -> None:
+        self.look_now = True  # the record may still name this node
         worker = self._workers.pop(group, None)
         if worker is not None:
             worker.end()

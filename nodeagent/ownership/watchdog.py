@@ -41,18 +41,18 @@ class DeviceWatchdog:
     """A device like /dev/watchdog. Time-outs are whole seconds; what is asked for is rounded down."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._device: int | None = None
 
     def arm(self, timeout: Seconds) -> float | None:
         try:
             if self._device is None:
+                self._device = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
                 ARMED.touch()
-                self._device = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
             fcntl.ioctl(self._device, _SETTIMEOUT, struct.pack("i", int(timeout)))
             return float(struct.unpack("i", fcntl.ioctl(self._device, _GETTIMEOUT, bytes(4)))[0])
         except OSError as error:
-            log.critical("the watchdog %s cannot be armed: %s", self._path, error)
+            log.critical("the watchdog %s cannot be armed: %s", self.path, error)
             return None
 
     def pet(self) -> None:
@@ -63,7 +63,7 @@ class DeviceWatchdog:
         if self._device is None:
             if not ARMED.exists():
                 return
-            self._device = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            self._device = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(self._device, _MAGIC_CLOSE)
         finally:

@@ -69,7 +69,10 @@ def disk(tmp_path: Path) -> Iterator[dict[NodeName, str]]:
     image = tmp_path / "lun.img"
     with image.open("wb") as file:
         file.truncate(64 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-O", "mmp", "-E", "mmp_update_interval=1", str(image)], check=True)
+    # Without checksums, so that a test can write into the protection block.
+    subprocess.run(
+        ["mkfs.ext4", "-q", "-O", "mmp,^metadata_csum", "-E", "mmp_update_interval=1", str(image)], check=True
+    )
     devices = {
         name: subprocess.run(
             ["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True

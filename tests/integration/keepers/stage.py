@@ -49,8 +49,8 @@ mount -t tmpfs tmpfs /run && mkdir /run/posthouse && mount --bind "$1/run" /run/
 mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/posthouse && mount --bind "$1/state" /var/lib/posthouse
 mount -t tmpfs tmpfs /srv && mkdir /srv/posthouse && mount --bind "$1/srv" /srv/posthouse
 mount --bind "$2" "$3"
-shift 3
-exec "$@"
+echo ready
+read -r end
 """
 
 
@@ -63,6 +63,7 @@ class KeeperNode:
     pki: Path
     endpoint: str
     process: subprocess.Popen[bytes] | None = None
+    machine: subprocess.Popen[bytes] | None = None
     engines: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,17 +83,20 @@ class KeeperNode:
         return UNIFIED / f"posthouse-{self.folder.name}-{os.getpid()}"
 
     def start(self) -> None:
-        """Start the keeper in a mount namespace of its own."""
-        inside = ["unshare", "--mount", "sh", "-c", _INSIDE, "sh", str(self.folder), str(self.cgroup), str(UNIFIED)]
+        """Start the keeper, in a mount namespace that outlives it: what it mounted stays, as on a machine."""
+        if self.machine is None:
+            inside = ["sh", "-c", _INSIDE, "sh", str(self.folder), str(self.cgroup), str(UNIFIED)]
+            self.machine = subprocess.Popen(
+                ["unshare", "--mount", *inside], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            assert self.machine.stdout is not None
+            assert self.machine.stdout.readline() == b"ready\n"
+        enter = ["nsenter", "--mount", f"--target={self.machine.pid}", "env", f"--chdir={Path.cwd()}"]
         program = [sys.executable, "-c", "from nodeagent.ownership.main import main; main()"]
         log = (self.folder / "keeper.log").open("ab")
         with log:
-            self.process = subprocess.Popen(
-                [*inside, *program],
-                stderr=log,
-                stdout=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
+            environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+            self.process = subprocess.Popen([*enter, *program], stderr=log, stdout=log, env=environment)
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End the keeper's process; what it holds stays, as far as the kernel is concerned."""
@@ -108,6 +112,8 @@ class KeeperNode:
         for engine in self.engines:
             engine.kill()
             engine.wait()
+        if self.machine is not None:
+            self.machine.communicate(timeout=20)
         for folder in (*self.cgroup.glob("*/*"), *self.cgroup.glob("*"), self.cgroup):
             if folder.is_dir():
                 wait_until(f"{folder} is empty", lambda folder=folder: _removed(folder))  # type: ignore[misc]
@@ -134,8 +140,8 @@ class KeeperNode:
 
     def mounts(self) -> list[str]:
         """What is mounted on the node below /srv/posthouse, as its keeper sees it."""
-        assert self.process is not None
-        lines = Path(f"/proc/{self.process.pid}/mountinfo").read_text().splitlines()
+        assert self.machine is not None
+        lines = Path(f"/proc/{self.machine.pid}/mountinfo").read_text().splitlines()
         return [target for line in lines if (target := line.split(" ")[4]).startswith("/srv/posthouse/")]
 
     def start_engine(self, group: GroupName = SHARED) -> subprocess.Popen[bytes]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from appliance.cluster import keys
 from appliance.cluster.model import Basis, OwnershipStage, ServiceGroup, VolumeDriver, VolumeSpec
 from appliance.cluster.names import NodeName
+from nodeagent.resources.volumes.ext4 import parse_superblock, read_direct
 from tests.integration.etcd_server import EtcdServer
 from tests.integration.keepers.conftest import ONE, TWO
 from tests.integration.keepers.stage import SHARED, TIMING, Controller, KeeperNode, boottime, events
@@ -132,17 +136,59 @@ def test_a_keeper_that_was_killed_leaves_its_successor_nothing_but_work(
     assert session is not None
     one.kill()
     assert engine.poll() is None
+    assert one.mounts()
     one.start()
     assert engine.wait(timeout=10) == -signal.SIGKILL
     assert controller.wait_for_session(ONE, after=session.epoch)
     assert one.mounts() == []
     assert one.marker() is None
+    # The record still names the session before: the controller has to grant it anew.
+    owner = controller.owner()
+    assert owner is not None
+    assert owner.record.session_epoch == session.epoch
 
 
 def test_a_keeper_that_is_ended_gives_its_groups_away(one: KeeperNode, controller: Controller) -> None:
     one.kill(signal.SIGTERM)
     assert controller.owner() is None
     assert one.marker() is None
+    assert one.mounts() == []
+
+
+def test_a_mount_that_is_under_way_is_ended_when_the_group_is_lost(
+    node: Make, controller: Controller, group: ServiceGroup, disk: Disk
+) -> None:
+    """Its protection was left unclean, so that the mount waits: a drop does not wait with it."""
+    _leave_unclean(disk[TWO])
+    controller.desire(group)
+    controller.place(ONE)
+    one = node(ONE)
+    one.start()
+    controller.grant(ONE)
+    wait_until("it is confirmed", lambda: _stage(controller) is OwnershipStage.CONFIRMED, every=0.02)
+    wait_until("it waits", lambda: one.report["groups"]["shared"]["waits_for"] == "take")
+    assert one.report["groups"]["shared"]["fault"] is None
+    controller.store.delete(keys.owner(SHARED))
+    wait_until("it is dropped", lambda: "shared" not in one.report["groups"], timeout=10, explain=lambda: one.log)
+    assert one.mounts() == []
+    assert not one.serves()
+
+
+def _stage(controller: Controller) -> OwnershipStage | None:
+    owner = controller.owner()
+    return owner.record.stage if owner else None
+
+
+def _leave_unclean(device: str) -> None:
+    """As a node that lost its power while it had the volume: its last word in the protection block stays."""
+    superblock = parse_superblock(read_direct(Path(device)))
+    assert superblock is not None
+    block = bytearray(read_direct(Path(device), superblock.mmp_block * superblock.block_size))
+    struct.pack_into("<I", block, 4, 7)
+    with Path(device).open("r+b", buffering=0) as disk:
+        disk.seek(superblock.mmp_block * superblock.block_size)
+        disk.write(block)
+        os.fsync(disk.fileno())
 
 
 def test_a_timing_that_breaks_an_inequality_is_refused(one: KeeperNode, controller: Controller) -> None:
