@@ -44,6 +44,7 @@ from controller.placement.situation import Policy
 from controller.placing import Placing, running, situation
 from controller.protocol_timing import timing_of
 from controller.view import WATCHED, Look, Looker, Viewer
+from controller.work import WorkDesk
 
 log = logging.getLogger("posthouse.controller")
 
@@ -101,6 +102,7 @@ class Controller:
         self.failover = Failover(self.log, self.fences)
         self.placing = Placing(self.log)
         self.patience = Patience(self.log)
+        self.work = WorkDesk(self.log)
         self.teller = Teller(hostname or node)
         self.epoch: int | None = None
         self._store = store
@@ -207,6 +209,7 @@ class Controller:
         known, now = self._known(), boottime()
         if now - known.look.read_at <= self.timing.reply:
             self._decide(led, known, now)
+        self.work.step(led, known, now)
         tidy(led, known, self.log, self.fences)
         self._report(led, known)
         self.log.flush(led)

@@ -20,7 +20,7 @@ from appliance.errors import BadInput
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
-def cron(text: str) -> str:
+def crontab(text: str) -> str:
     """Return `text` as five fields of crontab(5): numbers, lists, ranges, steps, `*`. Raises BadInput."""
     fields = text.split()
     if len(fields) != len(_FIELDS):
@@ -58,7 +58,7 @@ class Work(Fact):
     group: CheckedGroupName
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
     kind: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
-    cron: Annotated[str, AfterValidator(cron)] | None = None
+    cron: Annotated[str, AfterValidator(crontab)] | None = None
     once: datetime | None = None
     parameters: Mapping[str, str] = Field(default_factory=dict)
     keep: int = Field(default=20, ge=1, le=1000)

@@ -48,3 +48,5 @@ fence-agent-unusable = the program { $agent } cannot be run: { $detail }
 work-bad-cron = { $field }: “{ $value }” is not of the form of crontab(5): minute hour day month weekday
 controller-waits = waiting for the operator: acknowledge that { $node } is off (groups: { $groups }). See that it is, then: posthouse node acknowledge { $node }
 controller-since = It leads since { $since }.
+event-work-ordered = its work { $work } is due and ordered
+event-work-lost = its owner went away while it ran { $work }: that run is lost

@@ -48,3 +48,5 @@ fence-agent-unusable = プログラム { $agent } を実行できません: { $d
 work-bad-cron = { $field }: 「{ $value }」は crontab(5) の形式 (分 時 日 月 曜日) ではありません
 controller-waits = 管理者を待っています: { $node } が停止していることを確かめ (グループ: { $groups })、posthouse node acknowledge { $node } を実行してください
 controller-since = { $since } からリーダーです。
+event-work-ordered = 作業 { $work } の時刻になったため命じました
+event-work-lost = 作業 { $work } の実行中に所有者がいなくなりました。この実行は失われました

@@ -48,3 +48,5 @@ fence-agent-unusable = 程序 { $agent } 无法运行：{ $detail }
 work-bad-cron = { $field }：“{ $value }”不符合 crontab(5) 的格式：分 时 日 月 星期
 controller-waits = 等待管理员：请确认 { $node } 已断电（服务组：{ $groups }），然后执行：posthouse node acknowledge { $node }
 controller-since = 自 { $since } 起担任领导者。
+event-work-ordered = 任务 { $work } 到期，已下达
+event-work-lost = 执行任务 { $work } 时拥有者离开：此次运行丢失

@@ -48,3 +48,5 @@ fence-agent-unusable = 程式 { $agent } 無法執行：{ $detail }
 work-bad-cron = { $field }：「{ $value }」不符合 crontab(5) 的格式：分 時 日 月 星期
 controller-waits = 等待管理員：請確認 { $node } 已斷電（服務組：{ $groups }），然後執行：posthouse node acknowledge { $node }
 controller-since = 自 { $since } 起擔任領導者。
+event-work-ordered = 工作 { $work } 到期，已下達
+event-work-lost = 執行工作 { $work } 時擁有者離開：此次執行遺失
