@@ -66,7 +66,7 @@ def fault(words: list[str]) -> str | None:
     command: click.Command = posthouse
     context = click.Context(command, info_name="posthouse")
     for position, word in enumerate(words):
-        if not isinstance(command, click.Group) or word.startswith("-") or not re.fullmatch(r"[a-z]+", word):
+        if not isinstance(command, click.Group) or word.startswith("-") or not re.fullmatch(r"[a-z-]+", word):
             break
         found = command.get_command(context, word)
         if found is None:
