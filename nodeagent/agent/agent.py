@@ -302,7 +302,7 @@ class Agent:
             stopping_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.STOPPING)),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=(*_distinct((*self._problems, *self._troubles.values(), *broken)), *self._housekeeping.warnings),
-            standby=self._standby.reports(),
+            standby=self._standby.reports([each for each, managed in self._instances.items() if not managed.answers]),
             volumes=volumes,
             watchdog=machine.watchdog(machine.keeper()),
             clock=self._clock,

@@ -47,6 +47,11 @@ class Inputs:
         """As they are now."""
         return cls(context, _stamps(engine.reads(context)))
 
+    @property
+    def plain(self) -> list[list[str | int]]:
+        """What is outside, as JSON gives it back."""
+        return _plain(self.outside)
+
 
 class ManagedInstance:
     """Runs in the agent's event loop only."""
@@ -182,6 +187,11 @@ class ManagedInstance:
         )
 
     @property
+    def _addresses(self) -> tuple[str, ...]:
+        """From where probes come besides loopback."""
+        return tuple(map(str, self._inputs.context.group.addresses)) if self._inputs else ()
+
+    @property
     def _crashes(self) -> int:
         """systemd's restarts since it was last well for a while; a start by hand counts from 0 again."""
         restarts, before = self._seen.unit.restarts, self._restarts_when_well or 0
@@ -267,7 +277,7 @@ class ManagedInstance:
         if self._seen.unit.is_running and (self._seen.restart_asked or self._pending is Change.RESTART):
             return
         if self._backoff.attempts or self._seen.failed_probes or self._seen.unit.has_failed:
-            self._last_log = await last_lines(self.id.unit)
+            self._last_log = await last_lines(self.id.unit, addresses=self._addresses)
             log.warning("%s: failed before; last lines: %s", self.id, " | ".join(self._last_log))
         self._backoff = self._backoff.after_attempt(now, _BACKOFF_BASE, most)
 

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, GroupName, InstanceId, Seconds
 from appliance.cluster.report import Notice, StandbyReport
-from appliance.engines.base import RenderContext
+from appliance.engines import topology
+from appliance.engines.base import Engine, RenderContext
 from appliance.engines.catalogue import ENGINES
 from appliance.engines.generations import Generations, apply_ahead
 from appliance.errors import PosthouseError
 from nodeagent.agent.instance import Inputs
 from nodeagent.agent.off_loop import off_loop
+from nodeagent.ownership.memory import write_atomically
 
 log = logging.getLogger("posthouse.agent")
 
@@ -80,19 +84,25 @@ class Standby:
         """Settings or groups have changed."""
         self._news.set()
 
-    def reports(self) -> tuple[StandbyReport, ...]:
-        """What is told of each group; one that was not looked at yet is not ready."""
-        return tuple(self._report(group) for group in self._groups.values())
+    def reports(self, ill: Collection[InstanceId] = ()) -> tuple[StandbyReport, ...]:
+        """What is told of each group; one that was not looked at yet is not ready, nor one that needs what is `ill`
+        on this node."""
+        return tuple(self._report(group, ill) for group in self._groups.values())
 
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _report(self, group: ServiceGroup) -> StandbyReport:
+    def _report(self, group: ServiceGroup, ill: Collection[InstanceId]) -> StandbyReport:
         outcomes = [self._outcomes.get(each) for each in group.instances if each.engine in ENGINES]
         problems = [outcome.problem for outcome in outcomes if outcome is not None and outcome.problem is not None]
         unseen = Notice(key="standby-not-checked-yet", facts={"group": group.name})
+        lacking = sorted(
+            {str(each) for instance in group.instances for each in topology.needs(instance) if each in ill}
+        )
+        if lacking:
+            problems.append(Notice(key="standby-needs", facts={"group": group.name, "instance": lacking[0]}))
         problem = problems[0] if problems else unseen if None in outcomes else None
         return StandbyReport(group=group.name, ready=problem is None, problem=problem)
 
@@ -125,8 +135,7 @@ class Standby:
             return
         problem: Notice | None = None
         try:
-            checked = before is not None and before.problem is None and before.inputs.outside == inputs.outside
-            await off_loop(apply_ahead, engine, context, Generations(instance), checked=checked)
+            await off_loop(_make_ready, engine, context, inputs)
         except PosthouseError as error:
             problem = Notice.of(error)
         except OSError as error:
@@ -137,3 +146,15 @@ class Standby:
             log.info("%s: ready to be taken over", instance)
         self._outcomes[instance] = _Outcome(inputs, problem, time.monotonic())
         self._changed()
+
+
+def _make_ready(engine: Engine, context: RenderContext, inputs: Inputs) -> None:
+    """Render and check, unless the same was checked before, by an earlier agent as well. Raises as `apply_ahead`."""
+    generations, marker = Generations(context.instance), paths.engine_folder(context.instance) / "checked"
+    try:
+        checked = json.loads(marker.read_text()) == [generations.current_hash(), inputs.plain]
+    except (OSError, ValueError):
+        checked = False
+    apply_ahead(engine, context, generations, checked=checked)
+    if not checked:
+        write_atomically(marker, json.dumps([generations.current_hash(), inputs.plain]))

@@ -34,3 +34,8 @@ def test_what_the_probes_leave_in_the_log_is_left_out() -> None:
     ]
     lines = [entry(message, 9) for message in (*signs, *noise)]
     assert tell(lines, 5) == tuple(signs)
+
+
+def test_probes_come_from_the_groups_own_address_too() -> None:
+    lines = [entry(f"connect from unknown[{address}]", 9) for address in ("10.0.0.7", "2001:db8::7", "10.0.0.8")]
+    assert tell(lines, 5, ("10.0.0.7", "2001:db8::7")) == ("connect from unknown[10.0.0.8]",)

@@ -106,6 +106,11 @@ def test_a_standby_is_ready_when_its_configuration_is_checked_and_no_volume_is_t
         assert told.problem.key == "standby-not-checked-yet"
         await until(news, lambda: standby.reports()[0].ready)
         assert toy.checks == 1
+        again = Standby(context_of(settings), news.set)  # as after a restart of the agent
+        again.want({mail.name: mail})
+        await until(news, lambda: again.reports()[0].ready)
+        assert toy.checks == 1
+        await again.close()
 
         toy.problem, settings["value"] = "no such value", 2
         standby.look_again()
@@ -122,3 +127,15 @@ def test_a_standby_is_ready_when_its_configuration_is_checked_and_no_volume_is_t
     asyncio.run(run())
     assert (paths.engine_folder(InstanceId(TOY, mail.name)) / "current" / "toy.conf").read_text() == "1\n"
     assert list((tmp_path / "volumes").iterdir()) == []
+
+
+def test_a_standby_whose_own_directory_is_ill_is_not_ready(toy: Toy) -> None:
+    mail = ServiceGroup(name=GroupName("mail"), services=(EngineName("dovecot"),))
+    slapd = InstanceId.parse("slapd@local")
+    standby = Standby(context_of({}), lambda: None)
+    standby._groups = {mail.name: mail}
+    assert standby.reports()[0].ready  # nothing of it is an engine that is known here
+    (told,) = standby.reports([slapd])
+    assert not told.ready
+    assert told.problem is not None
+    assert told.problem.facts["instance"] == "slapd@local"

@@ -63,3 +63,4 @@ service-counter-unreadable = The restart counter of { $instance } in the store i
 standby-not-checked-yet = Group { $group }: its configuration is still being checked here.
 peer-keys-unusable = This node's certificate, key or authority in { $path } cannot be used, so the other nodes cannot be probed: { $detail }
 event-queue-flushed = { $instance } answers here: all deferred mail is tried at once
+standby-needs = Group { $group }: { $instance } of this node does not answer, and the group needs it.

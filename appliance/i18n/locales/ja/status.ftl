@@ -63,3 +63,4 @@ service-counter-unreadable = ストアにある { $instance } の再起動カウ
 standby-not-checked-yet = グループ { $group }：このノードでその設定をまだ確認中です。
 peer-keys-unusable = { $path } にあるこのノードの証明書・鍵・認証局が使えないため、他のノードを確認できません：{ $detail }
 event-queue-flushed = { $instance } がこのノードで応答しました：保留中のメールをすべて直ちに再試行します
+standby-needs = グループ { $group }：必要とするこのノードの { $instance } が応答しません。

@@ -63,3 +63,4 @@ service-counter-unreadable = 存储中 { $instance } 的重启计数不是数字
 standby-not-checked-yet = 组 { $group }：本节点仍在检查它的配置。
 peer-keys-unusable = 无法使用 { $path } 中本节点的证书、密钥或 CA，因此不能探测其他节点：{ $detail }
 event-queue-flushed = { $instance } 已在本节点应答：立即重试所有延迟的邮件
+standby-needs = 组 { $group }：本节点的 { $instance } 没有应答，而该组需要它。

@@ -63,3 +63,4 @@ service-counter-unreadable = 儲存中 { $instance } 的重啟計數不是數字
 standby-not-checked-yet = 群組 { $group }：本節點仍在檢查它的設定。
 peer-keys-unusable = 無法使用 { $path } 中本節點的憑證、金鑰或 CA，因此不能探測其他節點：{ $detail }
 event-queue-flushed = { $instance } 已在本節點回應：立即重試所有延遲的郵件
+standby-needs = 群組 { $group }：本節點的 { $instance } 沒有回應，而該群組需要它。
