@@ -223,7 +223,9 @@ class Keeper:
             log.info("session opened, epoch %d", after.epoch or 0)
         if before.epoch != after.epoch or self._failing or not self._shared.settled:
             self._follower.ring()
-        self._failing = False
+        if self._failing:
+            self._failing = False
+            self._shared.announce()
 
     def _renewal_failed(self) -> None:
         self._renew_at = boottime() + _RETRY

@@ -106,6 +106,11 @@ class Shared:
             elif holding.stage is Stage.STOPPED:
                 self._hand_over(group)
 
+    def announce(self) -> None:
+        """Tell the neighbours again where the addresses of what is served are."""
+        for worker in self._workers.values():
+            worker.announce()
+
     def leave(self) -> None:
         """Stop everything in order, for good: this keeper is to end."""
         self._leaving = True

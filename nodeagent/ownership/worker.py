@@ -52,7 +52,7 @@ class Word(StrEnum):
 
 
 class Interrupted(Exception):
-    """A drop was ordered; what is under way counts no more."""
+    """A stop or a drop was ordered; what is under way counts no more."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,10 @@ class GroupWorker(threading.Thread):
         self._kill = kill
         self._key_epoch = key_epoch
         self._owner_epoch: int | None = None
-        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[int, Callable[[], None] | None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        #: Stops and drops are numbered: what was ordered before the latest of them is not carried out any more.
+        self._latest = 0
         self._interrupted = threading.Event()
         self._job: Job | None = None
 
@@ -101,34 +103,48 @@ class GroupWorker(threading.Thread):
 
     def prepare(self) -> None:
         """Register the storage key; then PREPARED."""
-        self._orders.put(self._prepare)
+        self._order(self._prepare)
 
     def take(self, taking: Taking) -> None:
         """Mount, add and announce addresses, let the engines start; then TAKEN, and KEY_LOST if that happens."""
-        self._orders.put(lambda: self._take(taking))
+        self._order(lambda: self._take(taking))
+
+    def announce(self) -> None:
+        """Tell the neighbours again where the addresses are: what parted this node from others may have healed."""
+        self._order(self._announce)
 
     def give(self) -> None:
-        """Let the agent stop the engines, then unmount; then STOPPED."""
-        self._orders.put(self._stop)
+        """Let the agent stop the engines, then unmount; then STOPPED. A taking that is not over is given up."""
+        self._order(self._stop, instead=True)
 
     def drop(self) -> None:
         """End everything at once, whatever is under way; then DROPPED."""
-        with self._lock:
-            self._interrupted.set()
-            if self._job is not None:
-                self._job.kill()
-        self._orders.put(self._drop)
+        self._order(self._drop, instead=True)
 
     def end(self) -> None:
         """End the thread after what was ordered."""
-        self._orders.put(None)
+        self._order(None)
+
+    def _order(self, order: Callable[[], None] | None, *, instead: bool = False) -> None:
+        """Queue an order; `instead` of everything before it, what is under way included."""
+        with self._lock:
+            if instead:
+                self._latest += 1
+                self._interrupted.set()
+                if self._job is not None:
+                    self._job.kill()
+            self._orders.put((self._latest, order))
 
     # --- in its own thread --------------------------------------------------------------------------------
 
     def run(self) -> None:
         while True:
+            order: Callable[[], None] | None
             try:
-                order = self._orders.get(timeout=_KEY_POLL if self.serving and self._keyed else None)
+                number, order = self._orders.get(timeout=_KEY_POLL if self.serving and self._keyed else None)
+                with self._lock:
+                    if number == self._latest:
+                        self._interrupted.clear()
             except queue.Empty:
                 order = self._look
             if order is None:
@@ -168,8 +184,15 @@ class GroupWorker(threading.Thread):
         wake_agent()
         self.serving = True
         self._say_unless_interrupted(Word.TAKEN)
-        if self.group.addresses:  # again and again for some seconds, while engines start
-            self._until_done("announce", _ANNOUNCE)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Again and again for some seconds, while engines start; what fails is told and left."""
+        if self.serving and self.group.addresses:
+            try:
+                self._work("announce", _ANNOUNCE)
+            except (PosthouseError, OSError) as error:
+                log.error("the addresses of group %s were not announced: %s", self.group.name, error)
 
     def _look(self) -> None:
         try:
@@ -193,7 +216,6 @@ class GroupWorker(threading.Thread):
         self._say_unless_interrupted(Word.STOPPED)
 
     def _drop(self) -> None:
-        self._interrupted.clear()
         self.serving = False
         self._end_everything(force=True)
         self._say(Word.DROPPED)

@@ -174,6 +174,24 @@ def test_a_mount_that_is_under_way_is_ended_when_the_group_is_lost(
     assert not one.serves()
 
 
+def test_a_group_that_cannot_be_mounted_here_can_be_moved(
+    node: Make, controller: Controller, group: ServiceGroup, disk: Disk
+) -> None:
+    broken = group.volume.model_copy(update={"sources": {**disk, ONE: "/dev/absent"}})
+    controller.desire(group.model_copy(update={"volume": broken}))
+    controller.place(ONE)
+    one, two = node(ONE), node(TWO)
+    one.start()
+    two.start()
+    controller.wait_for_session(TWO)
+    controller.grant(ONE)
+    wait_until("the fault is told", lambda: (one.report.get("groups", {}).get("shared") or {}).get("fault"))
+    assert "/dev/absent" in one.report["groups"]["shared"]["fault"]["text"]
+    controller.place(TWO)
+    wait_until("two serves", two.serves, explain=lambda: one.log + two.log)
+    assert not one.report["groups"]
+
+
 def _stage(controller: Controller) -> OwnershipStage | None:
     owner = controller.owner()
     return owner.record.stage if owner else None
