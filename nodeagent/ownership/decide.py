@@ -1,10 +1,10 @@
-"""What the keeper decides, as pure functions over what it has seen.
+"""What the keeper decides about exclusive groups, as pure functions over what it has seen.
 
-The table of a group's states on this node, as the keeper moves it:
+Shared ones are decided by appliance.ownership.owner. The states of an exclusive group on this node:
 
-    unowned  -> owned     acquired by a guarded transaction, or adopted (exclusive)
-    owned    -> owned     the session is renewed; or the group is exclusive
-    owned    -> unowned   D passed since the last good renewal was sent; or no longer wanted here
+    unowned  -> owned     acquired by a guarded transaction, or adopted
+    owned    -> owned     whatever becomes of the session
+    owned    -> unowned   no longer wanted here, or no longer exclusive
 
 An *exclusive* group is one that no other node could ever serve: its volume is this
 node's own folder and this node is its only candidate. Losing the store takes
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from appliance.cluster.model import Ownership, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, GroupName, NodeName
-from appliance.cluster.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,6 @@ class Plan:
     acquire: tuple[Acquire, ...] = ()
     release: tuple[GroupName, ...] = ()
     contested: tuple[GroupName, ...] = ()
-
-
-def expired(held: Mapping[GroupName, Held], renewed: float | None, now: float, timing: Timing) -> frozenset[GroupName]:
-    """Groups that must be dropped at once: not exclusive, and D has passed since the last good renewal was sent."""
-    if renewed is not None and now < renewed + timing.demote:
-        return frozenset()
-    return frozenset(group for group, holding in held.items() if not holding.exclusive)
 
 
 def plan(

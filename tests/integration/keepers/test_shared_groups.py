@@ -13,7 +13,7 @@ import pytest
 
 from appliance.cluster import keys
 from appliance.cluster.model import Basis, OwnershipStage, ServiceGroup, VolumeDriver, VolumeSpec
-from appliance.cluster.names import NodeName
+from appliance.cluster.names import GroupName, NodeName
 from nodeagent.resources.volumes.ext4 import parse_superblock, read_direct
 from tests.integration.etcd_server import EtcdServer
 from tests.integration.keepers.conftest import ONE, TWO
@@ -22,6 +22,8 @@ from tests.lab.polling import wait_until
 
 Make: TypeAlias = Callable[[NodeName], KeeperNode]
 Disk: TypeAlias = dict[NodeName, str]
+#: A folder of node one.
+ALONE = GroupName("alone")
 
 
 @pytest.fixture
@@ -89,12 +91,15 @@ def test_an_engine_that_does_not_stop_is_killed_in_the_end(one: KeeperNode, cont
 def test_a_keeper_whose_store_falls_silent_drops_by_its_deadline(
     one: KeeperNode, server: EtcdServer, controller: Controller
 ) -> None:
+    controller.desire(ServiceGroup(name=ALONE, candidates=(ONE,)))
+    wait_until("the exclusive group is served", lambda: one.serves(ALONE))
     engine = one.start_engine()
     server.freeze()
     wait_until("it is dropped", lambda: not one.mounts() and one.marker() is None, every=0.01)
     ended = boottime()
     assert engine.wait(timeout=5) == -signal.SIGKILL
     wait_until("it is reported", lambda: "shared" not in one.report["groups"])
+    assert one.serves(ALONE)  # nobody else could serve it: docs/decisions/0003
     assert TIMING.demote <= ended - one.report["renewed_boottime"] <= TIMING.demote + TIMING.kill
     server.thaw()
     # The record still names it, and nobody took it meanwhile: it begins anew.

@@ -1,16 +1,14 @@
-"""The keeper's decisions, as tables and as a state machine."""
+"""The keeper's decisions about exclusive groups, as tables, and the rules of its timing."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from appliance.cluster.model import Ownership, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, GroupName, NodeName, Seconds
 from appliance.cluster.timing import Timing
 from appliance.errors import BadInput
-from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, expired, plan
+from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, plan
 
 ME, OTHER = NodeName("mail1"), NodeName("mail2")
 MAIL = GroupName("mail")
@@ -44,22 +42,6 @@ def test_plan_of_one_group(
     groups = {MAIL: group} if group else {}
     owners = {MAIL: owner} if owner else {}
     assert plan(ME, EPOCH, groups, owners, held) == expected
-
-
-@given(
-    renewed=st.one_of(st.none(), st.floats(0, 1e6)),
-    now=st.floats(0, 1e6),
-    exclusive=st.dictionaries(st.sampled_from([GroupName(n) for n in "abcde"]), st.booleans()),
-)
-def test_nothing_shared_is_kept_past_the_deadline_and_nothing_exclusive_is_dropped(
-    renewed: float | None, now: float, exclusive: dict[GroupName, bool]
-) -> None:
-    held = {group: Held(flag) for group, flag in exclusive.items()}
-    timing = Timing()
-    dropped = expired(held, renewed, now, timing)
-    assert not any(held[group].exclusive for group in dropped)
-    past = renewed is None or now >= renewed + timing.demote
-    assert dropped == (frozenset(g for g, h in held.items() if not h.exclusive) if past else frozenset())
 
 
 def test_only_a_single_voter_serves_a_group_without_the_store() -> None:
