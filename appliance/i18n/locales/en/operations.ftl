@@ -152,3 +152,4 @@ node-fence-not-a-pair = { $field }: parameter { $number } is not NAME=VALUE in p
 node-fence-set = Node { $node } is fenced by { $agent }. Try it: posthouse node fence { $node }
 node-fence-cleared = Node { $node } has no fence: when it dies, its groups wait for an operator.
 fence-changed-meanwhile = The fence of { $node } was changed by somebody else at the same time; nothing was written. Try again.
+service-node-help = The node that is meant (default: this one).

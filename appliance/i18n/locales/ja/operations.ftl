@@ -152,3 +152,4 @@ node-fence-not-a-pair = { $field }: { $number } 番目の引数は印字可能�
 node-fence-set = ノード { $node } は { $agent } でフェンスします。試験: posthouse node fence { $node }
 node-fence-cleared = ノード { $node } にフェンスはありません。停止すると、グループは運用者を待ちます。
 fence-changed-meanwhile = { $node } のフェンスは同時に変更されました。何も書いていません。再試行してください。
+service-node-help = 対象のノード(既定: このノード)。
