@@ -6,12 +6,13 @@ A fault strikes, lasts, and is mended by `Cluster.mend` and its own `undo`. It s
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.lab import LabError, Node
+from tests.lab import LabError, Node, wait_until
 from tests.lab.cluster import Cluster
 from tests.lab.fence import Mode
 from tests.lab.host import CommandFailed
@@ -149,6 +150,16 @@ def freeze_node(cluster: Cluster, node: Node) -> Undo:
     return _nothing
 
 
+def stall(cluster: Cluster, seconds: float) -> Undo:
+    """The owner stands still for a moment and goes on, as a virtual machine does that is moved."""
+    owner = cluster.the_owner()
+    owner.freeze()
+    until = time.monotonic() + seconds
+    wait_until("the moment is over", lambda: time.monotonic() >= until, every=0.01)
+    owner.thaw()
+    return _nothing
+
+
 def end_node(node: Node) -> Undo:
     """The node loses its power; `Cluster.mend` starts it again."""
     node.kill()
@@ -245,7 +256,8 @@ def _on(chosen: Callable[[Cluster], Node], action: Callable[[Node, str], Undo], 
 FAULTS: tuple[Fault, ...] = (
     Fault("owner killed", lambda cluster: end_node(cluster.the_owner()), Fate.MOVES, lasts=12),
     Fault("owner frozen", lambda cluster: freeze_node(cluster, cluster.the_owner()), Fate.MOVES, lasts=12),
-    Fault("owner frozen for a moment", lambda cluster: freeze_node(cluster, cluster.the_owner()), Fate.STAYS, lasts=1),
+    Fault("owner stalls for a second", lambda cluster: stall(cluster, 1.0), Fate.STAYS, lasts=4),
+    Fault("owner stalls for longer than its deadline", lambda cluster: stall(cluster, 6.0), Fate.EITHER, lasts=10),
     Fault("owner cut off", lambda cluster: cut_off(cluster, cluster.the_owner()), Fate.MOVES, lasts=12),
     Fault(
         "owner cut off from the nodes, not from clients",

@@ -168,7 +168,9 @@ class Node:
         if process is None:
             raise LabError(f"{self.name} ended while starting: {self.console()}")
         self._supervisor = process
-        (self.folder / "supervisor").write_text(json.dumps([process.pid, process.started]))
+        draft = self.folder / "supervisor.new"  # others read it at any moment
+        draft.write_text(json.dumps([process.pid, process.started]))
+        draft.replace(self.folder / "supervisor")
 
     def _launch_as_child(self, script: list[str]) -> int:
         with (self.folder / "console").open("ab") as console:
