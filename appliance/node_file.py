@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import idna
@@ -32,7 +32,7 @@ _TOO_LONG = {
 }
 #: A name that every store member's certificate carries, and no other certificate does: clients check it
 #: instead of the address, so a node that is no store member cannot pass for one.
-STORE_NAME = "store.posthouse.internal"
+STORE_NAME: Final = "store.posthouse.internal"
 DEFAULT_ENDPOINT = "https://127.0.0.1:2379"
 
 

@@ -19,6 +19,8 @@ PKI = ETC / "pki"
 STATE = Path("/var/lib/posthouse")
 SECRETS = STATE / "secrets"
 ENGINES = STATE / "engines"
+#: What the agent last read of the desired state, for a boot without the store.
+KEPT = STATE / "agent" / "desired.json"
 RUN = Path("/run/posthouse")
 OWNED = RUN / "owned"
 VOLUMES = Path("/srv/posthouse")

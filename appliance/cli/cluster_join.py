@@ -37,11 +37,11 @@ _ALL_ROLES = ",".join(sorted(steps.ROLES))
 def cluster_begin(address_text: str, as_json: bool) -> None:
     address = read_address(address_text)
     with alone() if os.geteuid() == 0 else nullcontext():
-        _need_root()
+        need_root()
         identity = node_file.read()
         cluster_init.check(identity, address)
         began = time.time()
-        changed = _carry_out(cluster_init.steps(identity, address), as_json)
+        changed = carry_out(cluster_init.steps(identity, address), as_json)
         wait_until_healthy(began)
     emit({"node": node_file.read(), "changed": changed}, as_json, lambda: [translate("cluster-init-done")])
 
@@ -51,7 +51,7 @@ def cluster_begin(address_text: str, as_json: bool) -> None:
 @click.option("--lifetime", default="1h", show_default=True, help=lazy("cluster-token-lifetime-help"))
 @json_option
 def cluster_token(roles_text: str, lifetime: str, as_json: bool) -> None:
-    _need_root()
+    need_root()
     roles = read_roles(roles_text)
     seconds = parse_duration(lifetime)
     with connect() as store:
@@ -72,7 +72,7 @@ def cluster_token(roles_text: str, lifetime: str, as_json: bool) -> None:
 def cluster_join(token: str, hostname: str | None, name: str | None, address_text: str | None, as_json: bool) -> None:
     ticket = Ticket.read(sys.stdin.read() if token == "-" else token)  # noqa: S105 - from standard input
     with alone() if os.geteuid() == 0 else nullcontext():
-        _need_root()
+        need_root()
         if steps.already_initialised() and not joining.has_joined():
             raise PosthouseError("join-initialised-already")
         wanted = identify(hostname, name)
@@ -82,7 +82,7 @@ def cluster_join(token: str, hostname: str | None, name: str | None, address_tex
         if found:
             raise preflight.NotReady(found)
         began = time.time()
-        changed = _carry_out(_joining_steps(ticket, wanted, address), as_json)
+        changed = carry_out(_joining_steps(ticket, wanted, address), as_json)
         identity = node_file.read()
         wait_until_healthy(began, ())
     done = translate("cluster-join-done", name=identity.name, roles=", ".join(sorted(identity.roles)))
@@ -109,7 +109,8 @@ def _take_place(ticket: Ticket, wanted: NodeFile, address: Address) -> bool:
     return True
 
 
-def _carry_out(todo: Iterable[Step], as_json: bool) -> bool:
+def carry_out(todo: Iterable[Step], as_json: bool) -> bool:
+    """Run steps and say of each whether it changed anything; return whether any did."""
     changed = False
     for step in todo:
         did = step.run()
@@ -151,6 +152,7 @@ def towards(ticket: Ticket) -> Address:
         raise BadInput("address", "join-nobody-answers", detail=str(error)) from error
 
 
-def _need_root() -> None:
+def need_root() -> None:
+    """Raise PosthouseError unless run by root."""
     if os.geteuid() != 0:
         raise PosthouseError("cluster-needs-root")

@@ -22,9 +22,14 @@ def kept_key(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = key_pem(ec.generate_private_key(ec.SECP256R1()))
+        made = new_key()
         durable_files.replace(file, made, 0o600)
         return made
+
+
+def new_key() -> bytes:
+    """A fresh private key (PEM)."""
+    return key_pem(ec.generate_private_key(ec.SECP256R1()))
 
 
 def request(key: bytes) -> str:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+from cryptography import x509
+
 from appliance import durable_files, paths
 from appliance.cluster.model import Role
 from appliance.cluster.names import NodeName
@@ -120,12 +122,12 @@ def directory_name(node: NodeName) -> str:
     return f"slapd.{node}"
 
 
-def due(want: Wanted, found: Pair | None, authority: Authority, now: datetime) -> bool:
-    """True when a certificate has to be issued. What an operator installed is left alone."""
+def due(want: Wanted, found: Pair | None, issuer: x509.Certificate, now: datetime) -> bool:
+    """True when a certificate has to be issued by `issuer`. What an operator installed is left alone."""
     if found is None:
         return True
     leaf = found.leaf()
-    if not issued_by(leaf, authority.certificate):
+    if not issued_by(leaf, issuer):
         return want.slot.name != "mail"
     missing = {*want.names, *map(str, want.addresses)} - names_of(leaf)
     return bool(missing) or renewal_due(leaf, now)
@@ -144,7 +146,7 @@ def ensure(
     moment = now or datetime.now(UTC)
     changed = []
     for want in wanted(node, addresses, folder):
-        if due(want, want.slot.read(), authority, moment):
+        if due(want, want.slot.read(), authority.certificate, moment):
             issue(want, authority, moment)
             changed.append(want.slot.name)
     return tuple(changed)

@@ -45,7 +45,7 @@ from nodeagent.resources.units import Units
 
 log = logging.getLogger("posthouse.agent")
 
-KEPT = paths.STATE / "agent" / "desired.json"
+KEPT = paths.KEPT
 #: What everybody on the node may read, and the same with log lines for root.
 REPORT_FILE = paths.RUN / "status.json"
 FULL_REPORT_FILE = paths.RUN / "status-full.json"

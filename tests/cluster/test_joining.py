@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import imaplib
+import json
+import ssl
+import time
+from collections.abc import Iterator
 from functools import partial
+from ipaddress import ip_address
+from typing import Any
 
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from appliance.installation import accounts, joining
+from appliance.installation.join_messages import JoinAnswer, JoinRequest, Refused, Ticket
+from appliance.pki import requests
+from appliance.pki.authority import key_pem
 from tests.cluster.conftest import DOMAIN, PASSWORD
-from tests.lab import Node
-from tests.lab.appliance import create_mailbox, wait_healthy
+from tests.lab import Lab, Node
+from tests.lab.appliance import create_mailbox, token, wait_healthy
 
 Trio = tuple[Node, Node, Node]
 SOCKET = "ldapi://%2Frun%2Fposthouse%2Flocal%2Fslapd%2Fldapi"
@@ -46,6 +60,176 @@ def test_a_mailbox_made_anywhere_is_everywhere(three_nodes: Trio) -> None:
             node.wait_until(f"has {address}", partial(replica_has, node, address), every=0.05)
 
 
+@pytest.fixture(scope="module")
+def fourth(lab: Lab) -> Iterator[Node]:
+    """A server on which nothing was set up."""
+    made = lab.node("four").boot()
+    try:
+        yield made
+    finally:
+        lab.remove_node(made)
+
+
+def join_words(ticket: str, node: Node) -> tuple[str, ...]:
+    return ("posthouse", "cluster", "join", "--token", ticket, "--hostname", node.hostname)
+
+
+def refused(node: Node, ticket: str) -> str:
+    """What the server is told; it is left as it was."""
+    said = node.run(*join_words(ticket, node), check=False, timeout=120)
+    assert said.returncode not in (0, 130), said
+    assert "Traceback" not in said.stderr
+    assert node.run("test", "-e", "/etc/posthouse/node.yaml", check=False).returncode
+    return said.stderr
+
+
+def fresh_request(ticket: Ticket, **fields: Any) -> JoinRequest:
+    """What a server of this release would send; `fields` differ."""
+    users, groups = accounts.wanted_numbers()
+    key = key_pem(ec.generate_private_key(ec.SECP256R1()))
+    known: dict[str, Any] = {
+        "token": ticket.token, "name": "other", "hostname": "other.posthouse.test", "address": "10.57.0.77",
+        "machine_id": "7" * 32, "release": "0.1.0", "now": time.time(), "users": users, "groups": groups,
+        "requests": {"node": requests.request(key)},
+    }  # fmt: skip
+    return JoinRequest.model_validate({**known, **fields})
+
+
+def test_a_server_that_does_not_fit_is_refused_with_the_reason(
+    three_nodes: Trio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, other, _ = three_nodes
+    ticket = Ticket.read(token(member))
+    context = joining.trust(joining.authority_of(ticket))
+    users, _ = accounts.wanted_numbers()
+    machine_id = other.run("cat", "/etc/machine-id").stdout.strip()
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"release": "0.3.0"}, "join-release"),
+        ({"users": {**users, "vmail": 1000}}, "join-uid"),
+        ({"name": "two"}, "join-name-taken"),
+        ({"address": other.address}, "join-address-taken"),
+        ({"machine_id": machine_id}, "join-machine-taken"),
+        ({"token": ticket.token[:-1]}, "join-token-refused"),
+        ({"requests": {}}, "join-bad-request"),
+    ]
+    for fields, key in cases:
+        with pytest.raises(Refused) as caught:
+            joining.ask([ip_address(member.address)], fresh_request(ticket, **fields), JoinAnswer, context)
+        assert caught.value.key == key
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 1.5)
+    with pytest.raises(Refused) as caught:
+        joining.ask([ip_address(member.address)], fresh_request(ticket), JoinAnswer, context)
+    assert caught.value.key == "join-clock"
+
+
+def test_a_token_that_is_expired_torn_or_of_another_cluster_lets_nobody_in(three_nodes: Trio, fourth: Node) -> None:
+    member = three_nodes[0]
+    made_at = time.monotonic()
+    short = member.run("posthouse", "cluster", "token", "--lifetime", "1s").stdout.strip()
+    fourth.wait_until("the token has expired", lambda: time.monotonic() > made_at + 1.5)
+    assert "expired" in refused(fourth, short)
+    ticket = Ticket.read(token(member))
+    impostor = ticket.model_copy(update={"authority": "0" * 64})
+    assert "authority" in refused(fourth, impostor.text())
+    assert "not whole" in refused(fourth, ticket.text()[:-9])
+
+
+def test_a_server_on_which_a_fixed_number_is_taken_is_refused_before_it_asks(three_nodes: Trio, fourth: Node) -> None:
+    fourth.run("usermod", "--uid", "4242", "vmail")
+    fourth.run("useradd", "--uid", "57143", "--no-create-home", "intruder")
+    try:
+        assert "57143" in refused(fourth, token(three_nodes[0]))
+    finally:
+        fourth.run("userdel", "intruder")
+
+
+def test_a_join_that_was_killed_half_way_is_completed_with_the_same_token(three_nodes: Trio, fourth: Node) -> None:
+    ticket = token(three_nodes[0], "store,edge")
+    running = fourth.popen(*join_words(ticket, fourth))
+    try:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "place in the cluster" in line:
+                break
+    finally:
+        fourth.run("pkill", "--signal", "KILL", "--full", "posthouse cluster join", check=False)
+        running.communicate(timeout=10)
+    fourth.run(*join_words(ticket, fourth), timeout=180)
+    fourth.run(*join_words(ticket, fourth), timeout=180)
+    assert fourth.run("test", "-e", "/etc/posthouse/pki/joining", check=False).returncode
+    assert fourth.run("test", "-e", "/etc/posthouse/pki/ca.key", check=False).returncode, "no control node"
+    fourth.wait_until("holds the directory", partial(replica_has, fourth, f"first@{DOMAIN}"))
+    assert not fourth.active("posthouse-etcd@local.service")
+    wait_reported(fourth)
+    used = Ticket.read(ticket)
+    context = joining.trust(joining.authority_of(used))
+    with pytest.raises(Refused) as caught:
+        joining.ask(used.addresses, fresh_request(used), JoinAnswer, context)
+    assert caught.value.key == "join-token-refused", "another server with the same token"
+
+
+def wait_reported(node: Node) -> None:
+    """The node reports itself well in the store."""
+
+    def well() -> bool:
+        said = node.run("posthouse", "status", "--json", check=False).stdout
+        return bool(json.loads(said)["healthy"]) if said.strip() else False
+
+    node.wait_until("reports itself well", well, timeout=60, every=0.5)
+
+
+#: Runs on a node: what its certificate lets it do in the store.
+TRY = """
+from appliance.cluster import keys
+from appliance.cluster.names import GroupName, NodeName
+from appliance.coordination import connect, join_tokens
+from appliance.coordination.store import StoreUnavailable
+def may(call):
+    try:
+        call()
+        return True
+    except StoreUnavailable as error:
+        assert "permission denied" in str(error), error
+        return False
+with connect() as store:
+    print([
+        may(lambda: store.list(keys.DESIRED)),
+        may(lambda: store.list(keys.OWNERS)),
+        may(lambda: store.put(keys.group(GroupName("stolen")), "{}")),
+        may(lambda: store.put(keys.DIRECTORY_WRITER, "four")),
+        may(lambda: store.list(join_tokens.FOLDER)),
+        may(lambda: store.put(keys.status(NodeName("one")), "{}")),
+    ])
+"""
+
+
+def test_a_node_without_control_reads_what_it_needs_and_decides_nothing(fourth: Node) -> None:
+    said = fourth.run("/opt/posthouse/bin/python3", "-I", "-c", TRY).stdout.strip()
+    assert said == str([True, True, False, False, False, False])
+
+
+def test_a_node_without_the_authority_s_key_gets_new_certificates_from_a_control_node(fourth: Node) -> None:
+    pki = "/etc/posthouse/pki"
+    before = fourth.run("cat", f"{pki}/slapd.crt").stdout
+    fourth.run("rm", "-r", f"{pki}/slapd.d")
+    said = fourth.run("/opt/posthouse/bin/python3", "-I", "-m", "appliance.pki.renew").stdout
+    assert json.loads(said)["renewed"] == ["slapd"]
+    assert fourth.run("cat", f"{pki}/slapd.crt").stdout != before
+
+
+def test_a_removed_node_opens_nothing_any_more(three_nodes: Trio, fourth: Node) -> None:
+    member = three_nodes[0]
+    member.run("posthouse", "cluster", "remove", "four", "--yes")
+    said = fourth.run("posthouse", "group", "list", check=False)
+    assert said.returncode != 0
+    assert '"four"' not in member.run("posthouse", "node", "list", "--json").stdout
+    assert member.run("posthouse", "cluster", "remove", "one", "--yes", check=False).returncode, "not itself"
+    refusal = three_nodes[1].run("posthouse", "cluster", "remove", "one", "--yes", check=False)
+    assert refusal.returncode != 0
+    assert "mail" in refusal.stderr, "it owns a group"
+
+
 def test_a_lost_node_costs_neither_the_store_nor_the_directory(three_nodes: Trio) -> None:
     lost, maker, other = three_nodes
     lost.kill()
@@ -56,6 +240,28 @@ def test_a_lost_node_costs_neither_the_store_nor_the_directory(three_nodes: Trio
     lost.boot()
     lost.wait_until("caught up", lambda: replica_has(lost, address), timeout=60)
     wait_healthy(lost, timeout=90)
+
+
+def may_log_in(node: Node, address: str) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with imaplib.IMAP4_SSL(node.address, ssl_context=context, timeout=10) as session:
+            session.login(address, PASSWORD)
+    except (imaplib.IMAP4.error, OSError):
+        return False
+    return True
+
+
+def test_a_mailbox_disabled_on_another_node_is_locked_out_at_once(three_nodes: Trio) -> None:
+    serving, _, elsewhere = three_nodes
+    address = f"first@{DOMAIN}"
+    assert may_log_in(serving, address)
+    elsewhere.run("posthouse", "mailbox", "disable", address)
+    serving.wait_until("locked out", lambda: not may_log_in(serving, address), timeout=5)
+    elsewhere.run("posthouse", "mailbox", "enable", address)
+    serving.wait_until("let in", lambda: may_log_in(serving, address), timeout=5)
 
 
 def test_without_a_majority_nothing_is_written_and_what_is_there_is_read(three_nodes: Trio) -> None:
@@ -77,3 +283,21 @@ def test_without_a_majority_nothing_is_written_and_what_is_there_is_read(three_n
 
     left.wait_until("takes changes again", works, timeout=60, every=1)
     assert not replica_has(left, f"alone@{DOMAIN}")
+
+
+def test_the_last_server_goes_on_alone_when_the_operator_says_that_the_others_are_off(three_nodes: Trio) -> None:
+    left, *lost = three_nodes
+    refusal = left.run("posthouse", "cluster", "recover", "--off", "two", "--off", "three", check=False)
+    assert refusal.returncode != 0, "the store has its majority"
+    for node in lost:
+        node.kill()
+    assert left.run("posthouse", "cluster", "recover", "--off", "two", check=False, timeout=120).returncode == 2
+    left.run("posthouse", "cluster", "recover", "--off", "two", "--off", "three", timeout=180)
+    address = f"after@{DOMAIN}"
+    made = left.run("posthouse", "mailbox", "create", address, "--password-stdin", input=f"{PASSWORD}\n")
+    assert "not on a second server" in made.stderr
+    assert replica_has(left, address)
+    left.wait_until("asks its own member only", lambda: voters(left) == [f"https://{left.address}:2379"])
+    for name in ("two", "three"):
+        left.run("posthouse", "cluster", "remove", name, "--yes")
+    wait_healthy(left)

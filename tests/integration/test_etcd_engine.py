@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import time
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, EngineName, InstanceId, NodeName, Seconds
@@ -20,6 +20,7 @@ from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
 from appliance.engines.base import ProbeFailed, RenderContext
 from appliance.engines.etcd import Etcd
+from appliance.engines.etcd.configuration import variables
 from appliance.node_file import STORE_NAME
 from appliance.pki.authority import Authority, Profile
 from appliance.pki.pairs import PairSlot
@@ -36,18 +37,17 @@ class Member:
         self.pki = folder / "pki"
         self.authority = make_keys(self.pki)
         self.port = free_port()
-        self.engine = Etcd(self.pki, f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{free_port()}")
-        rendered = self.engine.render(context())["etcd.yml"].text
-        data = yaml.safe_load(rendered) | {"data-dir": str(folder / "data")}
-        (folder / "etcd.yml").write_text(yaml.safe_dump(data))
-        self.command = ["etcd", "--config-file", str(folder / "etcd.yml")]
+        self.peer_port = free_port()
+        self.engine = Etcd(self.pki, f"https://127.0.0.1:{self.port}", f"https://127.0.0.1:{self.peer_port}")
+        rendered = variables(self.engine.render(context())["etcd.env"].text)
+        self.environment = {**rendered, "ETCD_DATA_DIR": str(folder / "data"), "PATH": os.environ["PATH"]}
+        self.command = ["etcd"]
         self.log = folder / "log"
         self.start()
 
     def start(self) -> None:
-        environment = {"PATH": os.environ["PATH"]}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=environment)
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stderr=log, env=self.environment)
 
     def store(self) -> EtcdStore:
         return EtcdStore([f"https://127.0.0.1:{self.port}"], Keys.read(self.pki))
@@ -114,6 +114,24 @@ def test_a_client_of_another_installation_is_refused(member: Member, tmp_path: P
     foreign = Etcd(stranger, f"https://127.0.0.1:{member.port}")
     with pytest.raises(ProbeFailed):
         run_probes(foreign)
+
+
+def members_as_told_to(member: Member, pair: str) -> bytes:
+    """What another member is told, who shows this pair of keys."""
+    context = ssl.create_default_context(cafile=member.pki / "ca.crt")
+    context.load_cert_chain(member.pki / f"{pair}.crt", member.pki / f"{pair}.key")
+    with (
+        socket.create_connection(("127.0.0.1", member.peer_port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=STORE_NAME) as channel,
+    ):
+        channel.sendall(b"GET /members HTTP/1.0\r\n\r\n")
+        return channel.recv(4096)
+
+
+def test_another_member_is_only_who_carries_the_store_s_name(member: Member) -> None:
+    assert b" 200 " in members_as_told_to(member, "etcd")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        members_as_told_to(member, "node")
 
 
 def test_a_killed_member_answers_again_within_seconds(member: Member) -> None:

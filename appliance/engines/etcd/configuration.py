@@ -1,7 +1,8 @@
-"""What we say in etcd's configuration file, by etcd's own names.
+"""What we say to etcd, by its own names, as variables of its environment.
 
-Names that etcd does not know it ignores without a word, so the model refuses every other
-one (https://github.com/etcd-io/etcd/blob/release-3.4/etcd.conf.yml.sample).
+Not as its configuration file: that knows no word for whom a member accepts as another member
+(`--peer-cert-allowed-hostname`), and every node's certificate is of our authority. Variables that etcd does not know
+it ignores, so the model refuses every other one (https://etcd.io/docs/v3.4/op-guide/configuration/).
 """
 
 from __future__ import annotations
@@ -11,11 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from appliance.node_file import endpoint_address
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
+from appliance.node_file import STORE_NAME, endpoint_address
 
 
 def _endpoint(urls: str) -> str:
@@ -27,33 +24,34 @@ def _endpoint(urls: str) -> str:
 #: One or several by commas.
 Url = Annotated[str, AfterValidator(_endpoint)]
 
+
+def _always(value: bool) -> bool:
+    if not value:
+        raise ValueError("client-cert-auth: who shows no certificate is nobody")
+    return value
+
+
+Always = Annotated[bool, AfterValidator(_always)]
+
 _GIB = 1 << 30
+_PREFIX = "ETCD_"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_kebab, populate_by_name=True)
-
-
-class TransportSecurity(_Section):
-    """Mutual TLS of the client or the peer port. etcd reads the pair anew for each connection: renewing needs
-    no restart."""
-
-    cert_file: Path
-    key_file: Path
-    trusted_ca_file: Path
-    client_cert_auth: Literal[True] = True
-
-
-class EtcdConfiguration(_Section):
-    """The whole file.
+class EtcdConfiguration(BaseModel):
+    """Everything that is said.
 
     History is kept for an hour: the node sessions write every 2 s, and nothing reads further back
     than a watch that was away for a while. Snapshots every 10,000 entries instead of 100,000 keep
     the log short and the start quick. `quota-backend-bytes` is far above what a cluster needs (some MB).
     A member that is alone waits up to twice `election-timeout` for nobody when it starts again, so that is
     half of etcd's default; members on several servers need the default (1000) for their network.
-    What begins with `initial-` etcd reads only while it has no data.
+    What begins with `initial_` etcd reads only while it has no data.
+
+    Mutual TLS on both ports. etcd reads the pairs anew for each connection: renewing needs no restart. Another member
+    has to carry the store's name, which no certificate of another node does.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     data_dir: Path
@@ -64,8 +62,15 @@ class EtcdConfiguration(_Section):
     initial_cluster: str
     initial_cluster_state: Literal["new", "existing"] = "new"
     initial_cluster_token: str = "posthouse"  # noqa: S105 - a name, no secret
-    client_transport_security: TransportSecurity
-    peer_transport_security: TransportSecurity
+    cert_file: Path
+    key_file: Path
+    trusted_ca_file: Path
+    client_cert_auth: Always = True
+    peer_cert_file: Path
+    peer_key_file: Path
+    peer_trusted_ca_file: Path
+    peer_client_cert_auth: Always = True
+    peer_cert_allowed_hostname: Literal["store.posthouse.internal"] = STORE_NAME
     heartbeat_interval: Annotated[int, Field(ge=50, le=1000)] = 50
     election_timeout: Annotated[int, Field(ge=500, le=50_000)] = 500
     snapshot_count: int = 10_000
@@ -77,7 +82,28 @@ class EtcdConfiguration(_Section):
     strict_reconfig_check: bool = True
     enable_v2: bool = False
     # JSON over HTTP for the same calls: nobody here speaks it.
-    enable_grpc_gateway: Literal[False] = False
+    enable_grpc_gateway: bool = False
     logger: Literal["zap"] = "zap"
     log_level: Literal["info", "warn"] = "warn"
-    log_outputs: tuple[str, ...] = ("stderr",)
+    log_outputs: Literal["stderr"] = "stderr"
+
+    def environment(self) -> str:
+        """As a file of variables (systemd.exec(5), EnvironmentFile=)."""
+        values = {name: str(value) for name, value in self.model_dump(mode="json").items()}
+        return "".join(
+            f"{_PREFIX}{name.upper()}={value.lower() if value in ('True', 'False') else value}\n"
+            for name, value in values.items()
+        )
+
+    @classmethod
+    def read(cls, text: str) -> EtcdConfiguration:
+        """Read it back; raises ValidationError, BadInput, also for a variable that is not among ours."""
+        return cls.model_validate(
+            {name.removeprefix(_PREFIX).lower(): value for name, value in variables(text).items()}
+        )
+
+
+def variables(text: str) -> dict[str, str]:
+    """The variables of such a file."""
+    lines = (line.partition("=") for line in text.splitlines() if line and not line.startswith("#"))
+    return {name: value for name, _, value in lines}

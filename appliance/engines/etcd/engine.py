@@ -1,6 +1,6 @@
 """etcd 3.4: the coordination store's member on this node.
 
-Rendered as etcd's configuration file (https://etcd.io/docs/v3.4/op-guide/configuration/).
+Rendered as variables of etcd's environment (https://etcd.io/docs/v3.4/op-guide/configuration/).
 etcd has no way to check a configuration without starting, and it ignores names it does
 not know; so `check` holds the file against our own model of it, and looks at the key
 pair the way etcd will: a pair that does not match, or that the user etcd cannot read.
@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 
 from appliance import durable_files, paths
@@ -26,18 +25,19 @@ from appliance.engines.base import (
     Directory,
     Engine,
     Facts,
+    Overloaded,
     Probe,
     RenderContext,
     Rendered,
     RenderedFile,
 )
 from appliance.engines.etcd import probe
-from appliance.engines.etcd.configuration import EtcdConfiguration, TransportSecurity
+from appliance.engines.etcd.configuration import EtcdConfiguration, variables
 from appliance.errors import BadInput
 from appliance.node_file import DEFAULT_ENDPOINT
 
 USER: Final = "etcd"
-FILE: Final = "etcd.yml"
+FILE: Final = "etcd.env"
 PEER_URL: Final = "https://127.0.0.1:2380"
 _KEY_PAIR: Final = "appliance.engines.etcd.key_pair"
 _LOOK_DEADLINE: Final = Seconds(20.0)
@@ -69,37 +69,45 @@ class Etcd(Engine):
 
     def render(self, context: RenderContext) -> Rendered:
         name = context.node.name
-        tls = TransportSecurity(
-            cert_file=self._pki / "etcd.crt", key_file=self._pki / "etcd.key", trusted_ca_file=self._pki / "ca.crt"
-        )
+        certificate, key, authority = (self._pki / name for name in ("etcd.crt", "etcd.key", "ca.crt"))
         configuration = EtcdConfiguration(
             name=name,
             data_dir=context.volume / "etcd",
-            client_transport_security=tls,
-            peer_transport_security=tls,
+            cert_file=certificate,
+            key_file=key,
+            trusted_ca_file=authority,
+            peer_cert_file=certificate,
+            peer_key_file=key,
+            peer_trusted_ca_file=authority,
             **(self._alone(name) if context.node.address is None else self._among_others(context)),
         )
-        text = "# Written by Posthouse; changes here are overwritten.\n" + yaml.safe_dump(
-            configuration.model_dump(mode="json", by_alias=True), sort_keys=False
-        )
+        text = "# Written by Posthouse; changes here are overwritten.\n" + configuration.environment()
         return {FILE: RenderedFile(text, change=Change.RESTART)}
 
     def check(self, context: RenderContext, folder: Path) -> None:
         try:
-            configuration = EtcdConfiguration.model_validate(yaml.safe_load((folder / FILE).read_text()))
-        except (yaml.YAMLError, ValidationError, BadInput) as error:
+            configuration = EtcdConfiguration.read((folder / FILE).read_text())
+        except (ValidationError, BadInput) as error:
             raise ConfigurationRefused(context.instance, " ".join(str(error).split())) from error
         if self._is_uninformed(context, configuration):
             raise ConfigurationRefused(context.instance, "the other members are not known yet")
-        for security in {configuration.client_transport_security, configuration.peer_transport_security}:
-            if problem := self._pair_problem(security):
+        said = configuration
+        pairs = {
+            (said.cert_file, said.key_file, said.trusted_ca_file),
+            (said.peer_cert_file, said.peer_key_file, said.peer_trusted_ca_file),
+        }
+        for files in pairs:
+            if problem := self._pair_problem(*files):
                 raise ConfigurationRefused(context.instance, problem)
 
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         async def linearizable_read() -> None:
             await probe.ask(self._client_url, self._pki)
 
-        return (Probe(probe.NAME, linearizable_read),)
+        async def without_majority() -> Overloaded | None:
+            return await probe.without_majority(self._client_url, self._pki) if context.node.address else None
+
+        return (Probe(probe.NAME, linearizable_read, overload=without_majority),)
 
     def change(self, old: Rendered, new: Rendered) -> Change:
         """Nothing is asked of a member when only what it reads once has changed."""
@@ -140,22 +148,21 @@ class Etcd(Engine):
         is_new = configuration.initial_cluster_state == "existing" and not (context.volume / "etcd/member").exists()
         return is_new and "," not in configuration.initial_cluster
 
-    def _pair_problem(self, security: TransportSecurity) -> str | None:
+    def _pair_problem(self, certificate: Path, key: Path, authority: Path) -> str | None:
         """Why etcd could not use this key pair, or None."""
-        files = (security.cert_file, security.key_file, security.trusted_ca_file)
         looked = subprocess.run(
-            [sys.executable, "-m", _KEY_PAIR, *map(str, files)],
+            [sys.executable, "-m", _KEY_PAIR, *map(str, (certificate, key, authority))],
             capture_output=True, text=True, timeout=_LOOK_DEADLINE, check=False,
         )  # fmt: skip
         if looked.returncode != 0:
             return looked.stderr.strip()[-500:]
-        about = security.key_file.stat()
+        about = key.stat()
         if about.st_gid != self._group_id(USER) or not about.st_mode & 0o040:
-            return f"{security.key_file} cannot be read by the group {USER}"
+            return f"{key} cannot be read by the group {USER}"
         return None
 
 
-def _lasting(rendered: Rendered) -> Any:
+def _lasting(rendered: Rendered) -> dict[str, str]:
     """The configuration without what etcd reads only while it has no data."""
-    data = yaml.safe_load(rendered[FILE].text) if FILE in rendered else None
-    return {name: value for name, value in (data or {}).items() if not name.startswith("initial-")}
+    said = variables(rendered[FILE].text) if FILE in rendered else {}
+    return {name: value for name, value in said.items() if not name.startswith("ETCD_INITIAL_")}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from appliance.engines.base import ProbeFailed
+from appliance.engines.base import Overloaded, ProbeFailed
+from appliance.errors import PosthouseError
 from appliance.node_file import STORE_NAME
 
 NAME: Final = "etcd-read"
@@ -26,8 +27,28 @@ def trust(pki: Path) -> ssl.SSLContext:
     return context
 
 
+class NoMajority(Overloaded):
+    """The member lives and the others are away: a restart would bring none of them back, and it would serve nobody
+    at all until they are."""
+
+    def __init__(self) -> None:
+        PosthouseError.__init__(self, "store-no-majority")
+
+
 async def ask(client_url: str, pki: Path) -> None:
     """Ask for health; raise ProbeFailed when the answer is not "healthy"."""
+    answer = await _get(client_url, pki, "/health")
+    if not is_healthy(answer):
+        raise ProbeFailed(NAME, answer[:200].decode("utf-8", "replace"))
+
+
+async def without_majority(client_url: str, pki: Path) -> NoMajority | None:
+    """Whether a member that is not healthy at least answers for itself."""
+    answer = await _get(client_url, pki, "/version")
+    return NoMajority() if answer.split(b" ")[1:2] == [b"200"] else None
+
+
+async def _get(client_url: str, pki: Path, path: str) -> bytes:
     parts = urlsplit(client_url)
     try:
         reader, writer = await asyncio.open_connection(
@@ -36,15 +57,13 @@ async def ask(client_url: str, pki: Path) -> None:
     except OSError as error:
         raise ProbeFailed(NAME, str(error)) from error
     try:
-        writer.write(f"GET /health HTTP/1.0\r\nHost: {STORE_NAME}\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.0\r\nHost: {STORE_NAME}\r\n\r\n".encode())
         await writer.drain()
-        answer = await reader.read(_LONGEST)
+        return await reader.read(_LONGEST)
     except OSError as error:
         raise ProbeFailed(NAME, str(error)) from error
     finally:
         writer.transport.abort()
-    if not is_healthy(answer):
-        raise ProbeFailed(NAME, answer[:200].decode("utf-8", "replace"))
 
 
 def is_healthy(answer: bytes) -> bool:

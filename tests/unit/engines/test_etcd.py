@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, EngineName, InstanceId, NodeName
 from appliance.engines.base import Change, ConfigurationRefused, RenderContext
 from appliance.engines.etcd import Etcd
+from appliance.engines.etcd.configuration import variables
 from appliance.node_file import STORE_NAME
 from appliance.pki.authority import Authority, Pair, Profile
 from appliance.pki.pairs import PairSlot
@@ -57,25 +56,24 @@ def install(pki: Path, pair: Pair, key_mode: int = 0o640) -> None:
 
 def written(pki: Path, folder: Path, change: Callable[[str], str] = str) -> Etcd:
     engine = Etcd(pki, group_id=own_group)
-    (folder / "etcd.yml").write_text(change(engine.render(context())["etcd.yml"].text))
+    (folder / "etcd.env").write_text(change(engine.render(context())["etcd.env"].text))
     return engine
 
 
 def test_the_member_listens_on_loopback_and_asks_everybody_for_a_certificate() -> None:
-    file = Etcd().render(context())["etcd.yml"]
-    data = yaml.safe_load(file.text)
+    file = Etcd().render(context())["etcd.env"]
+    data = variables(file.text)
     assert file.change is Change.RESTART
-    assert data["name"] == "n1"
-    assert data["data-dir"] == "/var/lib/posthouse/local/etcd"
-    assert data["listen-client-urls"] == "https://127.0.0.1:2379"
-    assert data["initial-cluster"] == "n1=https://127.0.0.1:2380"
-    for section in ("client-transport-security", "peer-transport-security"):
-        assert data[section] == {
-            "cert-file": "/etc/posthouse/pki/etcd.crt",
-            "key-file": "/etc/posthouse/pki/etcd.key",
-            "trusted-ca-file": "/etc/posthouse/pki/ca.crt",
-            "client-cert-auth": True,
-        }
+    assert data["ETCD_NAME"] == "n1"
+    assert data["ETCD_DATA_DIR"] == "/var/lib/posthouse/local/etcd"
+    assert data["ETCD_LISTEN_CLIENT_URLS"] == "https://127.0.0.1:2379"
+    assert data["ETCD_INITIAL_CLUSTER"] == "n1=https://127.0.0.1:2380"
+    for port in ("ETCD_", "ETCD_PEER_"):
+        assert data[f"{port}CERT_FILE"] == "/etc/posthouse/pki/etcd.crt"
+        assert data[f"{port}KEY_FILE"] == "/etc/posthouse/pki/etcd.key"
+        assert data[f"{port}TRUSTED_CA_FILE"] == "/etc/posthouse/pki/ca.crt"
+        assert data[f"{port}CLIENT_CERT_AUTH"] == "true"
+    assert data["ETCD_PEER_CERT_ALLOWED_HOSTNAME"] == STORE_NAME
 
 
 def test_a_good_configuration_passes(pki: Path, tmp_path: Path) -> None:
@@ -86,10 +84,11 @@ def test_a_good_configuration_passes(pki: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        pytest.param(lambda text: text + "\nsnapshot-cuont: 5\n", "snapshot-cuont", id="a-name-etcd-would-ignore"),
+        pytest.param(lambda text: text + "ETCD_SNAPSHOT_CUONT=5\n", "cuont", id="a-name-etcd-would-ignore"),
         pytest.param(lambda text: text.replace("https:", "http:"), "https", id="no-tls"),
-        pytest.param(lambda text: text.replace("client-cert-auth: true", "client-cert-auth: false"), "auth", id="open"),
-        pytest.param(lambda _: "a: [", "", id="no-yaml"),
+        pytest.param(lambda text: text.replace("CLIENT_CERT_AUTH=true", "CLIENT_CERT_AUTH=false"), "auth", id="open"),
+        pytest.param(lambda _: "a: [", "", id="no-variables"),
+        pytest.param(lambda text: text.replace(f"HOSTNAME={STORE_NAME}", "HOSTNAME=n1"), "hostname", id="any-peer"),
         pytest.param(lambda text: text.replace("etcd.key", "etcd2.key").replace("etcd.crt", "etcd2.crt"), "etcd2",
                      id="no-such-pair"),
     ],
@@ -132,19 +131,18 @@ def among(me: Node, *others: Node) -> RenderContext:
     return replace(context(), node=me, nodes=nodes)
 
 
-def rendered(facts: RenderContext) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load(Etcd().render(facts)["etcd.yml"].text)
-    return data
+def rendered(facts: RenderContext) -> dict[str, str]:
+    return variables(Etcd().render(facts)["etcd.env"].text)
 
 
 def test_a_member_among_others_listens_on_its_address_too_and_joins_those_who_vote() -> None:
     first, joining, later = member("n1", 1, voter=True), member("n2", 2, voter=False), member("n3", 3, voter=False)
     data = rendered(among(joining, first, later))
-    assert data["listen-client-urls"] == "https://127.0.0.1:2379,https://10.0.0.2:2379"
-    assert data["advertise-client-urls"] == "https://10.0.0.2:2379"
-    assert data["initial-cluster"] == "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380"
-    assert data["initial-cluster-state"] == "existing"
-    assert (data["heartbeat-interval"], data["election-timeout"]) == (100, 1000)
+    assert data["ETCD_LISTEN_CLIENT_URLS"] == "https://127.0.0.1:2379,https://10.0.0.2:2379"
+    assert data["ETCD_ADVERTISE_CLIENT_URLS"] == "https://10.0.0.2:2379"
+    assert data["ETCD_INITIAL_CLUSTER"] == "n1=https://10.0.0.1:2380,n2=https://10.0.0.2:2380"
+    assert data["ETCD_INITIAL_CLUSTER_STATE"] == "existing"
+    assert (data["ETCD_HEARTBEAT_INTERVAL"], data["ETCD_ELECTION_TIMEOUT"]) == ("100", "1000")
 
 
 def test_others_that_come_and_go_ask_nothing_of_a_member() -> None:
@@ -164,6 +162,6 @@ def test_a_new_member_does_not_start_before_it_knows_the_others(pki: Path, tmp_p
     install(pki, GOOD)
     engine = Etcd(pki, group_id=own_group)
     facts = among(member("n2", 2, voter=False))
-    (tmp_path / "etcd.yml").write_text(engine.render(facts)["etcd.yml"].text)
+    (tmp_path / "etcd.env").write_text(engine.render(facts)["etcd.env"].text)
     with pytest.raises(ConfigurationRefused, match="not known"):
         engine.check(facts, tmp_path)
