@@ -300,10 +300,14 @@ def test_no_more_sessions_of_smtp_than_processes(mail: MailNode, port: int, limi
 
 
 def third_waits(mail: MailNode, port: int) -> bool:
-    """Whether a third client at the same time is not greeted."""
+    """Whether a third client at the same time is not greeted, although two are.
+
+    Who comes while Postfix reloads can hold up the next until it leaves: then it is asked again.
+    """
     with ExitStack() as stack:
         busy = [Visitor(stack.enter_context(Wire(mail.node.address, port))) for _ in range(2)]
-        assert all(each.greeted().startswith("220") for each in busy)
+        if not all(each.greeted(5.0).startswith("220") for each in busy):
+            return False
         third = Visitor(stack.enter_context(Wire(mail.node.address, port)))
         return third.greeted(_SILENCE) == ""
 
