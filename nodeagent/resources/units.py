@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections import deque
+import time
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,13 @@ _POLL = Seconds(0.05)
 #: A job's end may be told before the answer that names it; so many ends are remembered.
 _ENDS_KEPT = 256
 _JOB_ENDS = f"type='signal',sender='{_BUS}',path='{_ROOT}',interface='{_MANAGER}',member='JobRemoved'"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_CHANGES = (
+    f"type='signal',sender='{_BUS}',path_namespace='{_ROOT}/unit',interface='{_PROPERTIES}',member='PropertiesChanged'"
+)
+_OURS = f"{_ROOT}/unit/posthouse_2d"
+#: So long a running unit of which systemd told no change is taken to be as it was.
+_TRUSTED = Seconds(30.0)
 
 
 class UnitsUnavailable(Unavailable):
@@ -69,6 +77,22 @@ class UnitState:
         return self.active == "failed"
 
 
+@dataclass(frozen=True)
+class _Known:
+    """A running unit's state: how often systemd had told of changes before it was asked, and until when it holds."""
+
+    state: UnitState
+    changes: int
+    until: float
+
+
+def _to_bus(member: str, argument: str) -> Message:
+    name = "org.freedesktop.DBus"
+    return Message(
+        destination=name, path="/org/freedesktop/DBus", interface=name, member=member, signature="s", body=[argument]
+    )
+
+
 def unit_path(unit: str) -> str:
     """The unit's object path: bytes other than [A-Za-z0-9] become _XX (sd_bus_path_encode(3))."""
     encoded = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):02x}" for c in unit)
@@ -81,7 +105,8 @@ class Units:
     def __init__(self) -> None:
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
-        self._running: dict[str, UnitState] = {}
+        self._running: dict[str, _Known] = {}
+        self._changes: Counter[str] = Counter()
         self._jobs: dict[str, str] = {}
         self._ended_jobs: deque[str] = deque(maxlen=_ENDS_KEPT)
         self._job_ended = asyncio.Event()
@@ -89,21 +114,19 @@ class Units:
     async def state(self, unit: str) -> UnitState:
         """Return the unit's state; a unit that was never loaded is inactive.
 
-        A running unit that was not started anew since the last look has nothing new to tell, so two small
-        properties are read and not the several hundred that systemd would list: at rest this is most of the
-        agent's work.
+        systemd tells of changes, so a running unit is asked about only after one, and now and then.
         """
+        if self._bus is None or not self._bus.connected:
+            self._running.clear()  # what changed since was told to nobody
         path = unit_path(unit)
+        changes, now = self._changes[path], time.monotonic()
         known = self._running.get(unit)
-        if known is not None:
-            active = await self._property(unit, path, "ActiveState")
-            entered = await self._property(unit, path, "ActiveEnterTimestampMonotonic")
-            if active == known.active and entered / 1e6 == known.started:
-                return known
+        if known is not None and known.changes == changes and now < known.until:
+            return known.state
         (path,) = await self._call(unit, _ROOT, _MANAGER, "LoadUnit", "s", unit)
         state = await self._all(unit, path)
         if state.active == "active":
-            self._running[unit] = state
+            self._running[unit] = _Known(state, changes, now + _TRUSTED)  # a change meanwhile counts as one after
         else:
             self._running.pop(unit, None)
         return state
@@ -160,7 +183,8 @@ class Units:
         if self._bus is not None:
             self._bus.disconnect()
             self._bus = None
-        self._jobs.clear()  # nobody will tell of their ends
+        self._jobs.clear()  # nobody will tell of their ends, nor of changes
+        self._running.clear()
 
     async def _job(self, unit: str, member: str, tolerate: str = "") -> None:
         """Queue a job of systemd's; `settled` waits for its end."""
@@ -169,22 +193,23 @@ class Units:
                 self._jobs[unit] = job
 
     def _heard(self, message: Message) -> None:
-        """JobRemoved (org.freedesktop.systemd1(5)): systemd tells whoever queued the job of its end."""
-        if message.message_type is not MessageType.SIGNAL or message.member != "JobRemoved":
+        """JobRemoved (org.freedesktop.systemd1(5)): systemd tells whoever queued the job of its end.
+        PropertiesChanged: something about a unit is new."""
+        if message.message_type is not MessageType.SIGNAL:
             return
-        _, job, unit, _ = message.body
-        self._ended_jobs.append(job)
-        if self._jobs.get(unit) == job:
-            del self._jobs[unit]
-        self._job_ended.set()  # whoever waits wakes
-        self._job_ended = asyncio.Event()
-
-    async def _property(self, unit: str, path: str, name: str) -> Any:
-        (found,) = await self._call(unit, path, "org.freedesktop.DBus.Properties", "Get", "ss", _UNIT, name)
-        return found.value
+        path = message.path or ""
+        if message.member == "PropertiesChanged" and path.startswith(_OURS):
+            self._changes[path] += 1
+        elif message.member == "JobRemoved":
+            _, job, unit, _ = message.body
+            self._ended_jobs.append(job)
+            if self._jobs.get(unit) == job:
+                del self._jobs[unit]
+            self._job_ended.set()  # whoever waits wakes
+            self._job_ended = asyncio.Event()
 
     async def _properties(self, unit: str, path: str, interface: str) -> dict[str, Any]:
-        (found,) = await self._call(unit, path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)
+        (found,) = await self._call(unit, path, _PROPERTIES, "GetAll", "s", interface)
         return {name: variant.value for name, variant in found.items()}
 
     async def _call(
@@ -212,15 +237,9 @@ class Units:
             if self._bus is None or not self._bus.connected:
                 bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
                 bus.add_message_handler(self._heard)
-                await bus.call(
-                    Message(
-                        destination="org.freedesktop.DBus",
-                        path="/org/freedesktop/DBus",
-                        interface="org.freedesktop.DBus",
-                        member="AddMatch",
-                        signature="s",
-                        body=[_JOB_ENDS],
-                    )
-                )
+                for rule in (_JOB_ENDS, _CHANGES):
+                    await bus.call(_to_bus("AddMatch", rule))
+                # without a subscriber systemd tells nobody of changes
+                await bus.call(Message(destination=_BUS, path=_ROOT, interface=_MANAGER, member="Subscribe"))
                 self._bus = bus
             return self._bus
