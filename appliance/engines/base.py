@@ -17,7 +17,7 @@ from typing import Any
 
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
-from appliance.cluster.names import EngineName, InstanceId, NodeName, Seconds
+from appliance.cluster.names import EngineName, GroupName, InstanceId, NodeName, Seconds
 from appliance.errors import PosthouseError
 
 
@@ -71,7 +71,7 @@ Rendered = Mapping[str, RenderedFile]
 class RenderContext:
     """Everything a configuration depends on. `settings` maps parameter name to effective value
     (system <- node <- group); `hostname` is the node's fully qualified mail host name; `nodes` are all servers of
-    the cluster that the store knows, this one too."""
+    the cluster that the store knows, this one too; `groups` are all service groups likewise."""
 
     instance: InstanceId
     group: ServiceGroup
@@ -79,6 +79,13 @@ class RenderContext:
     hostname: str
     settings: Mapping[str, Any]
     nodes: Mapping[NodeName, Node] = field(default_factory=dict)
+    groups: Mapping[GroupName, ServiceGroup] = field(default_factory=dict)
+
+    @property
+    def others(self) -> tuple[ServiceGroup, ...]:
+        """The other groups that run this engine, by name."""
+        mine, engine = self.group.name, self.instance.engine
+        return tuple(group for name, group in sorted(self.groups.items()) if name != mine and engine in group.services)
 
     @property
     def config(self) -> Path:

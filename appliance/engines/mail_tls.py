@@ -16,6 +16,13 @@ from appliance import paths
 
 CERTIFICATE: Final = paths.PKI / "mail.crt"
 KEY: Final = paths.PKI / "mail.key"
+#: What groups show each other: the one that is asked (`inside`), and the one that hands mail on (`relay`).
+AUTHORITY: Final = paths.PKI / "ca.crt"
+INSIDE_CERTIFICATE: Final = paths.PKI / "inside.crt"
+INSIDE_KEY: Final = paths.PKI / "inside.key"
+RELAY_CERTIFICATE: Final = paths.PKI / "relay.crt"
+RELAY_KEY: Final = paths.PKI / "relay.key"
+BETWEEN: Final = (AUTHORITY, INSIDE_CERTIFICATE, INSIDE_KEY, RELAY_CERTIFICATE, RELAY_KEY)
 
 _INTERMEDIATE: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -53,3 +60,11 @@ def pair_problem(certificate: Path = CERTIFICATE, key: Path = KEY) -> str | None
     except OSError as error:
         return f"{certificate}, {key}: {error}"
     return None
+
+
+def problems(*, between_groups: bool) -> list[str]:
+    """The same of every pair that an engine needs, with those between groups or without."""
+    pairs = [(CERTIFICATE, KEY)]
+    if between_groups:
+        pairs += [(INSIDE_CERTIFICATE, INSIDE_KEY), (RELAY_CERTIFICATE, RELAY_KEY)]
+    return [problem for pair in pairs if (problem := pair_problem(*pair)) is not None]

@@ -15,6 +15,7 @@ SMTP: Final = 25
 SUBMISSION: Final = 587
 SUBMISSIONS: Final = 465
 REENTRY: Final = 10025
+INTAKE: Final = 10026
 IMAP: Final = 143
 IMAPS: Final = 993
 POP3: Final = 110

@@ -33,11 +33,14 @@ class Profile(Enum):
 
     A mail certificate cannot be used as a client's: its key is in the hands of programs
     that face the Internet, and must not open the store. 397 days is what browsers and
-    Apple's mail programs accept at most.
+    Apple's mail programs accept at most. Between groups the two sides have a certificate each: what the group that is
+    asked shows to mail programs of other groups too (INSIDE), and what Postfix shows that hands mail on (RELAY).
     """
 
     NODE = (timedelta(days=730), (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH))
     MAIL = (timedelta(days=397), (ExtendedKeyUsageOID.SERVER_AUTH,))
+    INSIDE = (timedelta(days=730), (ExtendedKeyUsageOID.SERVER_AUTH,))
+    RELAY = (timedelta(days=730), (ExtendedKeyUsageOID.CLIENT_AUTH,))
 
     def __init__(self, life: timedelta, usages: tuple[x509.ObjectIdentifier, ...]) -> None:
         self.life = life

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: The name in the node certificate of control nodes: whom a server that joins hands its token to.
 CONTROL_NAME = "control.posthouse.internal"
+#: The name in every node's `inside` certificate: whom a group's Postfix and Dovecot expect where another group is.
+MAIL_NAME = "mail.posthouse.internal"
 #: Of these roles are nodes with a store member, and nodes with a replica of the directory.
 STORE_ROLES = frozenset({Role.CONTROL, Role.WITNESS})
 DIRECTORY_ROLES = frozenset({Role.DIRECTORY, Role.STORE, Role.EDGE})
@@ -95,12 +97,13 @@ def slots(folder: Path | None = None) -> tuple[PairSlot, ...]:
     """Every pair that a node may have."""
     where = folder or paths.PKI
     directory = PairSlot(where, "slapd", group="openldap")
-    return PairSlot(where, "node"), PairSlot(where, "etcd", group="etcd"), directory, mail_slot(where)
+    of_node, of_store = PairSlot(where, "node"), PairSlot(where, "etcd", group="etcd")
+    return of_node, of_store, directory, mail_slot(where), PairSlot(where, "inside"), PairSlot(where, "relay")
 
 
 def wanted(node: NodeFile, addresses: Sequence[Address], folder: Path | None = None) -> tuple[Wanted, ...]:
     """The certificates that a node's roles ask for; `addresses` are further ones that others reach it by."""
-    of_node, of_store, of_directory, of_mail = slots(folder)
+    of_node, of_store, of_directory, of_mail, of_inside, of_relay = slots(folder)
     inside = (node.hostname, node.name, "localhost")
     known = (*LOOPBACK, *((node.address,) if node.address else ()), *addresses)
     reachable = tuple(dict.fromkeys(known))
@@ -113,6 +116,8 @@ def wanted(node: NodeFile, addresses: Sequence[Address], folder: Path | None = N
         found.append(Wanted(of_directory, Profile.NODE, name, (node.hostname, node.name, name), (node.address,)))
     if node.roles != {Role.WITNESS}:
         found.append(Wanted(of_mail, Profile.MAIL, node.hostname, (node.hostname,)))
+        found.append(Wanted(of_inside, Profile.INSIDE, relay_name(node.name), (MAIL_NAME,)))
+        found.append(Wanted(of_relay, Profile.RELAY, relay_name(node.name), (MAIL_NAME,)))
     return tuple(found)
 
 
@@ -120,6 +125,11 @@ def directory_name(node: NodeName) -> str:
     """The common name by which other replicas know a node's slapd. No node can be called so, which matters: the store
     takes a common name for a node's."""
     return f"slapd.{node}"
+
+
+def relay_name(node: NodeName) -> str:
+    """The common name of what a node's mail engines show each other; no node can be called so either."""
+    return f"mail.{node}"
 
 
 def due(want: Wanted, found: Pair | None, issuer: x509.Certificate, now: datetime) -> bool:

@@ -247,7 +247,13 @@ class Agent:
 
     def _context(self, identity: InstanceId, group: ServiceGroup) -> RenderContext:
         return RenderContext(
-            identity, group, self._node, self._identity.hostname, self.settings(group.name), self._desired.nodes
+            identity,
+            group,
+            self._node,
+            self._identity.hostname,
+            self.settings(group.name),
+            self._desired.nodes,
+            self._desired.groups,
         )
 
     def _arrived(self, instance: InstanceId, key: str) -> None:

@@ -23,6 +23,7 @@ from nodeagent.agent.agent import REPORT_FILE, Agent
 from nodeagent.agent.domains import DomainFollower
 from nodeagent.agent.event_pen import EventPen
 from nodeagent.agent.follow import StoreFollower
+from nodeagent.agent.handed_over import HandOverFollower
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.shared_store import SharedStore
 from nodeagent.agent.store_writer import StoreWriter
@@ -69,6 +70,8 @@ async def serve(node: NodeFile) -> None:
     accounts.start()
     domains = DomainFollower()
     domains.start()
+    handed_over = HandOverFollower()
+    handed_over.start()
     bell = Bell(agent.wake)
     bell.hang()
     petting = asyncio.create_task(_pet())
@@ -82,6 +85,7 @@ async def serve(node: NodeFile) -> None:
         follower.end()
         accounts.end()
         domains.end()
+        handed_over.end()
         await peers.close()
         writer.write(keys.observation(node.name), None)
         await housekeeping.close()

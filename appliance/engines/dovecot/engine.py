@@ -28,9 +28,10 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.dovecot import domain_fields, probe_account, quota_events
+from appliance.engines.dovecot import domain_fields, other_groups, probe_account, quota_events
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
+from appliance.pki import upkeep
 
 _FOLDER: Final = Path(__file__).parent
 _CHECK_DEADLINE: Final = 30.0
@@ -125,7 +126,7 @@ class Dovecot(Engine):
             "group": context.group.name,
             "volume": context.volume,
         }
-        return {
+        files = {
             "dovecot.conf": RenderedFile(render(_FOLDER, "dovecot.conf.j2", **_values(context))),
             "dovecot-ldap.conf.ext": RenderedFile(render(_FOLDER, "dovecot-ldap.conf.ext.j2", **common)),
             domain_fields.DEFAULTS: RenderedFile(
@@ -134,14 +135,18 @@ class Dovecot(Engine):
             "language": RenderedFile(f"{context.settings['mailbox.language']}\n", change=Change.NONE),
             "probe.passwd": RenderedFile(account, mode=0o640, group="dovecot"),
         }
+        if context.others:
+            elsewhere = render(_FOLDER, "dovecot-ldap-elsewhere.conf.ext.j2", **common)
+            files["dovecot-ldap-elsewhere.conf.ext"] = RenderedFile(elsewhere)
+            files["groups.passwd"] = RenderedFile(other_groups.passwd(context.others), change=Change.NONE)
+        return files
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        return mail_tls.CERTIFICATE, mail_tls.KEY
+        return (mail_tls.CERTIFICATE, mail_tls.KEY, *(mail_tls.BETWEEN if context.others else ()))
 
     def check(self, context: RenderContext, folder: Path) -> None:
-        problem = mail_tls.pair_problem()
-        if problem:
-            raise ConfigurationRefused(context.instance, problem)
+        if found := mail_tls.problems(between_groups=bool(context.others)):
+            raise ConfigurationRefused(context.instance, "\n".join(found))
         result = subprocess.run(
             ["doveconf", "-x", "-c", str(folder / "dovecot.conf")],
             stdin=subprocess.DEVNULL,
@@ -219,6 +224,11 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "login_clients": _LOGIN_CLIENTS,
         "quota_grace": settings["mailbox.quota_grace"],
         "quota_warnings": _quota_warnings(settings["mailbox.quota_warning_percents"]),
+        "several": bool(context.others),
+        "tls": mail_tls,
+        "inside_name": upkeep.MAIL_NAME,
+        "trusted": " ".join(str(address) for group in context.others for address in group.addresses),
+        "source": str(context.group.addresses[0]) if context.group.addresses else "",
     }
 
 

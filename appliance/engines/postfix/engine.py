@@ -27,12 +27,13 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.postfix import domain_copy
+from appliance.engines.postfix import domain_copy, other_groups
 from appliance.engines.postfix.checker import problems
-from appliance.engines.postfix.maps import MAPS
+from appliance.engines.postfix.maps import GROUP_MAPS, MAPS
 from appliance.engines.postfix.probes import postfix_probes
 from appliance.engines.postfix.spool import SPOOL, try_deferred
 from appliance.engines.templates import render
+from appliance.pki import upkeep
 
 _FOLDER: Final = Path(__file__).parent
 _DOVECOT: Final = EngineName("dovecot")
@@ -105,16 +106,20 @@ class Postfix(Engine):
         }
         if context.settings["smtp.relay_user"]:
             files["relay-password"] = RenderedFile(_relay_password(context), mode=0o600)
-        for name, table in MAPS.items():
+        maps = dict(MAPS)
+        if context.others:
+            maps |= GROUP_MAPS
+            files |= {name: RenderedFile(text) for name, text in other_groups.tables(context).items()}
+        for name, table in maps.items():
             text = render(_FOLDER, "map.cf.j2", map=table, purpose=table.purpose, uri=schema.URI, base=schema.DOMAINS)
             files[f"{name}.cf"] = RenderedFile(text)
         return files
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        return mail_tls.CERTIFICATE, mail_tls.KEY
+        return (mail_tls.CERTIFICATE, mail_tls.KEY, *(mail_tls.BETWEEN if context.others else ()))
 
     def check(self, context: RenderContext, folder: Path) -> None:
-        found = [problem for problem in (mail_tls.pair_problem(),) if problem] or problems(folder)
+        found = mail_tls.problems(between_groups=bool(context.others)) or problems(folder)
         if found:
             raise ConfigurationRefused(context.instance, "\n".join(found))
 
@@ -203,6 +208,10 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "key": mail_tls.KEY,
         "ciphers": mail_tls.cipher_list(settings),
         "minimum_protocol": settings["tls.minimum_protocol"],
+        "several": bool(context.others),
+        "intake": topology.INTAKE,
+        "tls": mail_tls,
+        "inside_name": upkeep.MAIL_NAME,
     }
 
 

@@ -77,3 +77,11 @@ MAPS: Final[Mapping[str, LdapMap]] = {
         f"{s.REFUSE_MAIL}, {s.QUOTA_STATE}, {s.MAIL}",
     ),
 }
+#: Asked only where there are several groups.
+GROUP_MAPS: Final[Mapping[str, LdapMap]] = {
+    "group": LdapMap(
+        "Which group has this mailbox? A key that is no address is not looked up.",
+        f"(&{_MAILBOX}({s.MAIL}=%u@%d))",
+        s.GROUP,
+    ),
+}

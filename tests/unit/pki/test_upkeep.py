@@ -34,9 +34,10 @@ def names(pki: Path) -> dict[str, frozenset[str]]:
 
 
 def test_everything_is_made_once(pki: Path) -> None:
-    assert upkeep.ensure(NODE, folder=pki) == ("node", "etcd", "mail")
+    assert upkeep.ensure(NODE, folder=pki) == ("node", "etcd", "mail", "inside", "relay")
     assert upkeep.ensure(NODE, folder=pki) == ()
     made = names(pki)
+    assert made["inside"] == made["relay"] == {upkeep.MAIL_NAME}
     assert made["mail"] == {"mail.example.com"}
     inside = {"mail.example.com", "n1", "localhost", "127.0.0.1", "::1"}
     assert made["node"] == inside | {upkeep.CONTROL_NAME}
@@ -63,8 +64,8 @@ def test_a_new_address_gets_into_the_node_s_certificates_only(pki: Path) -> None
         pytest.param(0, (), id="fresh"),
         pytest.param(260, (), id="mail-not-yet"),
         pytest.param(270, ("mail",), id="mail-due"),
-        pytest.param(490, ("node", "etcd", "mail"), id="all-due"),
-        pytest.param(900, ("node", "etcd", "mail"), id="all-expired"),
+        pytest.param(490, ("node", "etcd", "mail", "inside", "relay"), id="all-due"),
+        pytest.param(900, ("node", "etcd", "mail", "inside", "relay"), id="all-expired"),
     ],
 )
 def test_certificates_are_renewed_in_their_last_third(pki: Path, days: int, renewed: tuple[str, ...]) -> None:
