@@ -92,8 +92,9 @@ def test_everybody_may_send_at_either_address(both: Node, host: str) -> None:
         with smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20) as session:
             session.login(sender, PASSWORD)
             assert session.sendmail(sender, [HERE, THERE], letter(identity)) == {}
+        with smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20) as session:
             with pytest.raises(smtplib.SMTPAuthenticationError):
-                smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20).login(sender, "wrong")
+                session.login(sender, "wrong")
     for address in (HERE, THERE):
         both.wait_until(f"both are with {address}", lambda to=address: arrived(host, to, identity) == 2)  # type: ignore[misc]
 
@@ -104,12 +105,6 @@ def test_pop3_and_managesieve_are_passed_on_too(both: Node, host: str, address: 
     pop.user(address)
     pop.pass_(PASSWORD)
     pop.quit()
-    said = both.run(
-        *("curl", "--silent", "--show-error", "--insecure", "--ssl-reqd", "--user", f"{address}:{PASSWORD}"),
-        *("--login-options", "AUTH=PLAIN", f"imap://{host}/", "--request", "NOOP"),
-        check=False,
-    )
-    assert said.returncode == 0, said.stderr
     assert sieve_login(host, address)
 
 
@@ -184,16 +179,26 @@ def test_mail_waits_while_the_other_group_is_away_and_comes_when_it_is_back(both
     both.wait_until("it is there", lambda: arrived(TWO, THERE, identity) == 1, timeout=45)
 
 
-def test_intake_is_for_groups_of_the_installation_alone(both: Node) -> None:
+@pytest.mark.parametrize("shown", [None, "mail"], ids=["no certificate", "one for mail programs"])
+def test_intake_is_for_groups_of_the_installation_alone(both: Node, shown: str | None) -> None:
+    context = insecure()
+    if shown:
+        pair = both.root / "etc/posthouse/pki" / f"{shown}.d" / "current"
+        context.load_cert_chain(pair / "certificate.pem", pair / "key.pem")
     with smtplib.SMTP(TWO, topology.INTAKE, timeout=20) as session:
         session.ehlo()
         assert "auth" not in session.esmtp_features
         assert session.docmd("MAIL", "FROM:<x@outside.test>")[0] == 530
-        session.starttls(context=insecure())
-        session.ehlo()
-        assert "auth" not in session.esmtp_features
-        code = session.mail("x@outside.test")[0]
-        assert code == 554 or session.rcpt(THERE)[0] == 554
+        with pytest.raises((smtplib.SMTPServerDisconnected, ssl.SSLError)):
+            _begin(session, context)
+        session.close()
+
+
+def _begin(session: smtplib.SMTP, context: ssl.SSLContext) -> None:
+    """With TLS 1.3 a client hears that its certificate was refused when it speaks next."""
+    session.starttls(context=context)
+    session.ehlo()
+    session.mail("x@outside.test")
 
 
 def test_intake_takes_no_mailbox_that_is_elsewhere_and_relays_nothing(both: Node) -> None:
