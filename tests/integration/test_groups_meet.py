@@ -92,9 +92,11 @@ def test_everybody_may_send_at_either_address(both: Node, host: str) -> None:
         with smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20) as session:
             session.login(sender, PASSWORD)
             assert session.sendmail(sender, [HERE, THERE], letter(identity)) == {}
-        with smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20) as session:
-            with pytest.raises(smtplib.SMTPAuthenticationError):
-                session.login(sender, "wrong")
+        with (
+            smtplib.SMTP_SSL(host, port, context=insecure(), timeout=20) as session,
+            pytest.raises(smtplib.SMTPAuthenticationError),
+        ):
+            session.login(sender, "wrong")
     for address in (HERE, THERE):
         both.wait_until(f"both are with {address}", lambda to=address: arrived(host, to, identity) == 2)  # type: ignore[misc]
 
