@@ -25,6 +25,7 @@ from appliance.engines.base import RenderContext
 from appliance.engines.catalogue import ENGINES
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
+from appliance.off_loop import off_loop
 from appliance.settings.layers import EffectiveSettings, engine_settings
 from nodeagent.agent import desired, machine, markers, members
 from nodeagent.agent.arrivals import Arrivals
@@ -33,7 +34,6 @@ from nodeagent.agent.figures import FiguresServer
 from nodeagent.agent.housekeeping import Housekeeping
 from nodeagent.agent.instance import ManagedInstance
 from nodeagent.agent.markers import Marker, Stage
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.restarts import RestartLedger
 from nodeagent.agent.standby import Standby, candidates
 from nodeagent.agent.stopping import Stopper

@@ -16,6 +16,7 @@ from appliance.cluster.names import LOCAL_GROUP, GroupName, Seconds
 from appliance.cluster.report import NodeReport, Notice
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
+from appliance.off_loop import off_loop
 from nodeagent.agent.housekeeping import Task
 
 #: So many reasons are named in one alert.
@@ -39,7 +40,7 @@ def task(node: NodeFile, settings: Callable[[GroupName], Mapping[str, Any]], rep
     watch = AlertWatch(node.hostname)
 
     async def look() -> tuple[Notice, ...]:
-        report = await asyncio.to_thread(_read, report_file)
+        report = await off_loop(_read, report_file)
         if report is None:
             return ()
         request = watch.step(standing(report), settings(LOCAL_GROUP), time.monotonic())

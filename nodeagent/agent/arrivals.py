@@ -17,8 +17,8 @@ from appliance.cluster.model import Basis
 from appliance.cluster.names import InstanceId, Seconds
 from appliance.engines.base import Engine, RenderContext
 from appliance.errors import PosthouseError
+from appliance.off_loop import off_loop
 from nodeagent.agent.markers import Marker
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.ownership.memory import write_atomically
 
 log = logging.getLogger("posthouse.agent")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from appliance.cluster.names import NodeName
 from appliance.cluster.report import NodeReport
-from nodeagent.agent.off_loop import off_loop
+from appliance.off_loop import off_loop
 
 if TYPE_CHECKING:
     from nodeagent.agent.metrics import Serving

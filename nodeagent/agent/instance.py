@@ -18,8 +18,8 @@ from appliance.cluster.report import InstanceReport, Notice, ProbeReport
 from appliance.engines.base import Change, Engine, RenderContext
 from appliance.engines.generations import Generations, apply
 from appliance.errors import PosthouseError
+from appliance.off_loop import off_loop
 from nodeagent.agent.journal import last_lines
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.supervise import Action, Backoff, Seen, State, decide, is_failing, tell
 from nodeagent.health.prober import Prober
 from nodeagent.ownership.memory import write_atomically

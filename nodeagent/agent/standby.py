@@ -23,8 +23,8 @@ from appliance.engines.base import Engine, RenderContext
 from appliance.engines.catalogue import ENGINES
 from appliance.engines.generations import Generations, apply_ahead
 from appliance.errors import PosthouseError
+from appliance.off_loop import off_loop
 from nodeagent.agent.instance import Inputs
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.ownership.memory import write_atomically
 
 log = logging.getLogger("posthouse.agent")

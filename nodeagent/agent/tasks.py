@@ -14,10 +14,10 @@ from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.cluster.report import ClockReport, Notice
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
+from appliance.off_loop import off_loop
 from nodeagent.agent import markers
 from nodeagent.agent.disk import DiskWatch
 from nodeagent.agent.housekeeping import Task
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.stopping import purge_unit
 
 log = logging.getLogger("posthouse.agent")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -10,6 +9,7 @@ from appliance.engines import topology
 from appliance.engines.base import Overloaded, Probe, RenderContext
 from appliance.engines.postfix import processes
 from appliance.engines.probing import Endpoint, dialogue
+from appliance.off_loop import off_loop
 
 _NAME: Final = "posthouse-probe.invalid"
 _PORTS_LIMIT: Final = "smtp.process_limit"
@@ -39,7 +39,7 @@ def postfix_probes(context: RenderContext) -> tuple[Probe, ...]:
         async def overload() -> Overloaded | None:
             # not the context's: a reload may have changed it since
             limit = processes.limits((context.config / "master.cf").read_text())[service]
-            running = await asyncio.to_thread(processes.serving, context.volume)
+            running = await off_loop(processes.serving, context.volume)
             return Overloaded(name, limit, setting) if running[service] >= limit else None
 
         return Probe(name, run, overload=overload)

@@ -7,7 +7,6 @@ tells slapd over the ldapi socket (SASL EXTERNAL, RFC 4422 appendix A).
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from appliance.engines.base import (
 )
 from appliance.engines.slapd import probe, seed
 from appliance.engines.templates import render
+from appliance.off_loop import off_loop
 
 USER: Final = "openldap"
 MANAGER: Final = f"cn=manager,{schema.SUFFIX}"
@@ -153,12 +153,12 @@ class Slapd(Engine):
         socket = context.run / "ldapi"
 
         async def ldap_search() -> None:
-            await asyncio.to_thread(probe.search_base, socket, schema.DOMAINS)
+            await off_loop(probe.search_base, socket, schema.DOMAINS)
             if context.node.address is not None:
-                await asyncio.to_thread(probe.filled, socket)
+                await off_loop(probe.filled, socket)
 
         async def filling() -> Overloaded | None:
-            return await asyncio.to_thread(probe.filling, socket) if context.node.address else None
+            return await off_loop(probe.filling, socket) if context.node.address else None
 
         return (Probe(probe.NAME, ldap_search, deadline=Seconds(5.0), every=Seconds(5.0), overload=filling),)
 

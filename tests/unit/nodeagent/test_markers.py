@@ -12,9 +12,9 @@ import pytest
 
 from appliance import paths
 from appliance.cluster.model import Basis
+from appliance.off_loop import off_loop
 from nodeagent.agent import markers
 from nodeagent.agent.markers import Marker, Stage
-from nodeagent.agent.off_loop import off_loop
 from nodeagent.agent.wake import Bell
 
 
