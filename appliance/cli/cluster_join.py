@@ -18,6 +18,7 @@ from appliance.cli.init import identify, wait_until_healthy
 from appliance.cli.output import emit, json_option
 from appliance.cluster.model import Role
 from appliance.coordination import connect, join_tokens
+from appliance.directory import replicas
 from appliance.errors import BadInput, PosthouseError
 from appliance.i18n import lazy, translate
 from appliance.installation import accounts as fixed_accounts
@@ -78,7 +79,8 @@ def cluster_join(token: str, hostname: str | None, name: str | None, address_tex
         wanted = identify(hostname, name)
         address = wanted.address or (read_address(address_text) if address_text else towards(ticket))
         cluster_init.own_address(address)
-        found = preflight.findings(preflight.look(), initialised=joining.has_joined())
+        ports = (*preflight.PORTS, PORT, replicas.PORT)
+        found = preflight.findings(preflight.look(ports), initialised=joining.has_joined())
         if found:
             raise preflight.NotReady(found)
         began = time.time()

@@ -1,7 +1,8 @@
 """What a control node does to let a server in: certificates, store member, users and record, in an order that can be
 repeated after a failure at any step.
 
-The node's record comes last: until it stands, the cluster knows nothing of the server.
+The node's record comes before what is made for it, so that whatever is left of a server that never came can be removed
+by its name.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ class Admitting:
             voter=known.voter if known else False,
         )
         certificates = self._sign(node, request.requests)
+        store.put(keys.node(node.name), node.model_dump_json())
         self._admit(node)
         if node.roles & STORE_ROLES:
             self._add_member(node)
-        store.put(keys.node(node.name), node.model_dump_json())
         log.info("%s joins as %s", node.name, ", ".join(sorted(node.roles)))
         assert node.number is not None
         return messages.JoinAnswer(

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +88,15 @@ def foreign(server: Server) -> list[str]:
     return found
 
 
-def look() -> Server:
-    """Look at this server."""
+def look(ports: Sequence[int] = PORTS) -> Server:
+    """Look at this server. `ports`: those that have to be free."""
     return Server(
         uid=os.geteuid(),
         os_release=_os_release(),
         systemd=Path("/run/systemd/system").is_dir(),
         files=_text,
         active_units=_active((*TIME_UNITS, *DEFAULT_UNITS)),
-        busy_ports=tuple(port for port in PORTS if _busy(port)),
+        busy_ports=tuple(port for port in ports if _busy(port)),
         directory_entries=_directory_entries(),
         dovecot_files=tuple(str(each) for each in Path("/etc/dovecot").glob("**/*.conf")),
     )

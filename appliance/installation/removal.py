@@ -11,7 +11,7 @@ from appliance.coordination.access import Keys
 from appliance.coordination.etcd_members import EtcdMembers
 from appliance.coordination.etcd_roles import EtcdRoles
 from appliance.coordination.store import Delete, Field, Guard, Record, Store
-from appliance.errors import PosthouseError
+from appliance.errors import NotFound, PosthouseError
 from appliance.installation import cluster_state
 from appliance.node_file import NodeFile
 from appliance.pki.upkeep import STORE_ROLES
@@ -26,7 +26,13 @@ def remove(store: Store, me: NodeFile, name: NodeName) -> None:
 
     Raises NotFound, StillNeeded with the reason, StoreUnavailable.
     """
-    node, _ = cluster_state.find(store, name)
+    try:
+        node, _ = cluster_state.find(store, name)
+    except NotFound:
+        if store.get(cluster_state.JOINS + name) is None:
+            raise
+        store.delete(cluster_state.JOINS + name)  # it was let in and got no further
+        return
     if name == me.name:
         raise StillNeeded("cluster-remove-self", name=name)
     owned = _owned(store, name)

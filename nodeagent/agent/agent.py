@@ -296,6 +296,12 @@ class Agent:
                 yield Notice(key="setting-unreadable", facts={"name": refusal.name, "detail": str(refusal.error)})
             yield from (Notice.of(rule) for rule in found.broken)
 
+    def _active(self) -> Iterable[GroupName]:
+        """The groups that run here. A node whose roles ask for nothing of its own runs nothing in its local group."""
+        for name, marker in self._markers.items():
+            if marker.stage is Stage.ACTIVE and (name != LOCAL_GROUP or desired.local(self._node.roles).services):
+                yield name
+
     def _report(self) -> NodeReport:
         volumes = self._volumes.reports()
         broken = [volume.problem for volume in volumes if volume.problem is not None]
@@ -304,7 +310,7 @@ class Agent:
             release=self._release,
             reported_at=time.time(),
             store_connected=self._connected,
-            owned_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.ACTIVE)),
+            owned_groups=tuple(sorted(self._active())),
             stopping_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.STOPPING)),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=(*_distinct((*self._problems, *self._troubles.values(), *broken)), *self._housekeeping.warnings),

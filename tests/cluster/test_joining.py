@@ -230,6 +230,22 @@ def test_a_removed_node_opens_nothing_any_more(three_nodes: Trio, fourth: Node) 
     assert "mail" in refusal.stderr, "it owns a group"
 
 
+def test_a_witness_votes_and_runs_nothing_else(three_nodes: Trio, lab: Lab) -> None:
+    member = three_nodes[0]
+    witness = lab.node("five").boot()
+    try:
+        witness.run(*join_words(token(member, "witness"), witness), timeout=180)
+        wait_reported(witness)
+        running = witness.run("systemctl", "list-units", "--state=running", "--plain", "--no-legend", "posthouse-*")
+        units = {line.split()[0] for line in running.stdout.splitlines()}
+        assert units == {"posthouse-agent.service", "posthouse-keeper.service", "posthouse-etcd@local.service"}
+        member.wait_until("four vote", lambda: f"https://{witness.address}:2379" in voters(member))
+        member.run("posthouse", "cluster", "remove", "five", "--yes")
+        member.wait_until("three vote", lambda: len(voters(member)) == 3)
+    finally:
+        lab.remove_node(witness)
+
+
 def test_a_lost_node_costs_neither_the_store_nor_the_directory(three_nodes: Trio) -> None:
     lost, maker, other = three_nodes
     lost.kill()
