@@ -39,7 +39,7 @@ from controller.fencing.progress import Fences
 from controller.follow import Follower, Inbox, Whole
 from controller.housekeeping import tidy
 from controller.observers import Failing
-from controller.patience import Patience, cold
+from controller.patience import Patience, cold, hanging
 from controller.placement.situation import Policy
 from controller.placing import Placing, running, situation
 from controller.protocol_timing import timing_of
@@ -243,7 +243,9 @@ class Controller:
             self.placing.forget(led, known)
         self.failover.request(led, known)
         self.failover.act(led, known, self.placing.goals, now)
-        self.patience.watch_moves(well_kept, self.placing.goals, now, self._setting("controller.move_patience"))
+        most = self._setting("controller.move_patience")
+        self.patience.watch_moves(well_kept, self.placing.goals, now, most, hanging(known))
+        self.failover.cut_off_stuck(led, known, self.patience.stuck)
         if self._eyes.settled(self.timing):
             standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed)
             self.teller.step(standing, self._viewer.view.settings, now)

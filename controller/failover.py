@@ -35,6 +35,7 @@ class Failover:
     waiting: dict[SessionName, set[GroupName]] = field(default_factory=dict)
     takeovers: dict[Basis, int] = field(default_factory=dict)
     _requested: dict[NodeName, int] = field(default_factory=dict)
+    _stuck: dict[GroupName, int] = field(default_factory=dict)
 
     def act(self, led: Led, known: Known, goals: Goals, now: float) -> None:
         """One pass over all groups. Raises StoreUnavailable."""
@@ -151,6 +152,18 @@ class Failover:
                     self._requested[name] = seen.revision
             else:
                 led.write([guard], [Delete(keys.fence_request(name))])
+
+    def cut_off_stuck(self, led: Led, known: Known, stuck: Mapping[GroupName, NodeName]) -> None:
+        """Nodes that live and cannot let go of a group: ordered off, once for each ownership."""
+        self._stuck = {group: epoch for group, epoch in self._stuck.items() if group in stuck}
+        for group, node in sorted(stuck.items()):
+            owner, spec = known.look.owners.get(group), known.specs.get(node)
+            if owner is None or owner.record.node != node or spec is None or self._stuck.get(group) == owner.epoch:
+                continue
+            guard = Guard(keys.owner(group), Field.MOD_REVISION, owner.epoch)
+            session = owner.record.session_epoch
+            if self.fences.order(led, spec, session, [guard], "event-fence-stuck", {"group": group}):
+                self._stuck[group] = owner.epoch
 
     # --- grants that nobody took up -----------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from controller.events import DecisionLog
 GRANT = Seconds(30.0)
 #: So long a node counts as unfit for a group that it could not serve.
 UNFIT = Seconds(600.0)
+#: A volume that hangs lets nothing end: a move away from it is given no more time than this.
+HANGING = Seconds(8.0)
 _BROKEN = frozenset({VolumeCondition.READ_ONLY, VolumeCondition.HANGING})
 
 Pair = tuple[GroupName, NodeName]
@@ -60,9 +62,14 @@ class Patience:
         self._granted = waiting
 
     def watch_moves(
-        self, running: Mapping[GroupName, NodeName], goals: Mapping[GroupName, NodeName | None], now: float, most: float
+        self,
+        running: Mapping[GroupName, NodeName],
+        goals: Mapping[GroupName, NodeName | None],
+        now: float,
+        most: float,
+        hanging: frozenset[Pair] = frozenset(),
     ) -> None:
-        """Tell of moves that have not ended after `most` seconds."""
+        """Tell of moves that have not ended after `most` seconds, or sooner where the volume is `hanging`."""
         moving = {}
         self.stuck = {}
         for group, node in running.items():
@@ -71,22 +78,28 @@ class Patience:
                 self.log.forget(("move", group))
                 continue
             since = moving[group, goal] = self._moving.get((group, goal), now)
-            if now - since >= most:
+            patience = min(most, HANGING) if (group, node) in hanging else most
+            if now - since >= patience:
                 self.stuck[group] = node
-                facts = {"to": goal, "seconds": int(most)}
+                facts = {"to": goal, "seconds": int(patience)}
                 self.log.tell_once(
                     ("move", group), goal, "event-move-stuck", group=group, node=node, facts=facts, grave=True
                 )
         self._moving = moving
 
 
-def _broken_volumes(known: Known) -> list[Pair]:
+def hanging(known: Known) -> frozenset[Pair]:
+    """Owned groups whose volume their owner reports as hanging."""
+    return frozenset(_broken_volumes(known, frozenset({VolumeCondition.HANGING})))
+
+
+def _broken_volumes(known: Known, broken: frozenset[VolumeCondition] = _BROKEN) -> list[Pair]:
     """Owned groups whose volume their owner reports as read-only or hanging."""
     found = []
     for node, report in _reports(known).items():
         for volume in report.volumes:
             owner = known.look.owners.get(volume.group)
-            if volume.condition in _BROKEN and owner is not None and owner.record.node == node:
+            if volume.condition in broken and owner is not None and owner.record.node == node:
                 found.append((volume.group, node))
     return found
 

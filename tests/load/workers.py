@@ -77,9 +77,13 @@ class Worker(ABC):
 
 @dataclass
 class MailboxLedger:
-    """Where each message of a worker may be now; one place only where every answer arrived."""
+    """Where each message of a worker may be now; one place only where every answer arrived.
+
+    `answered`: when the last operation on it was answered (CLOCK_MONOTONIC), and where it was before.
+    """
 
     places: dict[str, frozenset[Place]] = field(default_factory=dict)
+    answered: dict[str, tuple[float, frozenset[Place]]] = field(default_factory=dict)
 
     def trying(self, identity: str, place: Place) -> None:
         """An operation begins that puts the message there; until it is answered both places are possible."""
@@ -87,6 +91,7 @@ class MailboxLedger:
 
     def done(self, identity: str, place: Place) -> None:
         """The operation was answered OK."""
+        self.answered[identity] = (time.monotonic(), self.places[identity] - {place})
         self.places[identity] = frozenset((place,))
 
     def surely_in(self, place: Place) -> list[str]:

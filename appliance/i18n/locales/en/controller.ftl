@@ -29,6 +29,7 @@ event-fence-owner-silent = is cut off by { $agent }: other nodes have no answer 
 event-fence-session-unrenewed = is cut off by { $agent }: it does not renew its session
 event-fence-session-gone = is cut off by { $agent }: its session is gone
 event-fence-requested = is cut off, as { $by } wished
+event-fence-stuck = is cut off: it does not let go of group { $group }
 event-fence-verified = is verified as cut off
 event-fence-unverified = was ordered off and does not read off: { $detail }
 event-fence-refused = could not be cut off, it is tried again: { $detail }

@@ -29,6 +29,7 @@ event-fence-owner-silent = 他のノードに応答しないため { $agent } �
 event-fence-session-unrenewed = セッションを更新しないため { $agent } で遮断します
 event-fence-session-gone = セッションがなくなったため { $agent } で遮断します
 event-fence-requested = { $by } の希望により遮断します
+event-fence-stuck = 遮断します：グループ { $group } を手放しません
 event-fence-verified = 遮断を確認しました
 event-fence-unverified = 停止を命じましたが、停止と読み取れません: { $detail }
 event-fence-refused = 遮断できませんでした。再試行します: { $detail }

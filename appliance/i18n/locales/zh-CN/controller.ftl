@@ -29,6 +29,7 @@ event-fence-owner-silent = 由 { $agent } 隔离：其他节点得不到其应�
 event-fence-session-unrenewed = 由 { $agent } 隔离：未续约会话
 event-fence-session-gone = 由 { $agent } 隔离：其会话已消失
 event-fence-requested = 按 { $by } 的要求隔离
+event-fence-stuck = 被隔离：它无法放开组 { $group }
 event-fence-verified = 已确认被隔离
 event-fence-unverified = 已下令断电但读数并非断电：{ $detail }
 event-fence-refused = 未能隔离，将重试：{ $detail }

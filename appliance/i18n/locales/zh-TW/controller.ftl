@@ -29,6 +29,7 @@ event-fence-owner-silent = 由 { $agent } 隔離：其他節點得不到其回�
 event-fence-session-unrenewed = 由 { $agent } 隔離：未續約工作階段
 event-fence-session-gone = 由 { $agent } 隔離：其工作階段已消失
 event-fence-requested = 依 { $by } 的要求隔離
+event-fence-stuck = 被隔離：它無法放開群組 { $group }
 event-fence-verified = 已確認被隔離
 event-fence-unverified = 已下令斷電但讀數並非斷電：{ $detail }
 event-fence-refused = 未能隔離，將重試：{ $detail }
