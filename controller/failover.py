@@ -219,10 +219,9 @@ def _fence_guards(known: Known, judgement: Judgement, owner: OwnerSeen) -> Itera
     node = owner.record.node
     yield Guard(keys.owner(owner.record.group), Field.MOD_REVISION, owner.epoch)
     sighting = known.sightings.get(node)
+    yield Guard(keys.session(node), Field.MOD_REVISION, sighting.revision if sighting else 0)
     if judgement.decision.reason is not Reason.OWNER_SILENT:
-        yield Guard(keys.session(node), Field.MOD_REVISION, sighting.revision if sighting else 0)
         return
-    yield Guard(keys.session(node), Field.CREATE_REVISION, owner.record.session_epoch)
     for observer in known.fails.get(node, {}):
         seen = known.view.table(keys.OBSERVATIONS)[observer]
         yield Guard(keys.observation(observer), Field.MOD_REVISION, seen.revision)

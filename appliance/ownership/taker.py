@@ -38,6 +38,8 @@ from appliance.ownership.transactions import Move, grant, take_over
 #: A node is silent when this many observers had no answer to their direct probes (every 0.5 s) for this long.
 OBSERVERS = 2
 SILENT_AFTER = Seconds(2.5)
+#: A renewal is overdue when none was seen for R and this: a look at the store and its answer take some of it.
+OVERDUE = Seconds(1.0)
 #: A fence that was refused, or did not verify, is ordered again after this.
 FENCE_AGAIN = Seconds(5.0)
 
@@ -206,7 +208,8 @@ def _trouble(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Reason
     """Why the owner should be replaced, or None. D without a renewal: it has given the group up by itself.
 
     Once a fence has hit it there is no way back, however healthy its session looks.
-    An owner that renews but answers no probe is only troubled where a fence can settle it.
+    An owner that answers no probe is troubled where a fence can settle it, and only when a renewal is overdue as
+    well: while its keeper renews, it is its agent that is ill, and cutting it off would cost what still serves.
     """
     session, sighting = case.session, case.sighting
     if _cut_off(case, owner):
@@ -215,7 +218,8 @@ def _trouble(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Reason
         return Reason.SESSION_GONE
     if case.read_at - sighting.since >= timing.demote:
         return Reason.SESSION_UNRENEWED
-    if case.fence_kind is not None and silent(case.failing or {}, now):
+    overdue = case.read_at - sighting.since >= timing.renew + OVERDUE
+    if case.fence_kind is not None and overdue and silent(case.failing or {}, now):
         return Reason.OWNER_SILENT
     return None
 

@@ -55,6 +55,16 @@ def test_a_silent_node_is_fenced_and_replaced_within_seven_seconds(setup: str) -
     assert basis(cluster) is Basis.FENCED
 
 
+@pytest.mark.parametrize("setup", ["power, virtual", "power and watchdog"])
+def test_a_node_whose_agent_alone_is_silent_is_not_cut_off(setup: str) -> None:
+    cluster = serving(setup)
+    cluster.machines[A].peers_cut_until = cluster.world.now + 60.0
+    for _ in range(300):
+        cluster.world.advance(0.1)
+        assert cluster.machines[A].power
+        assert cluster.serving(MAIL) == A
+
+
 def test_a_node_that_only_lost_the_store_is_replaced_too() -> None:
     cluster = serving("power, virtual")
     cluster.machines[A].link.cut(300.0)
