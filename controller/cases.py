@@ -85,7 +85,6 @@ class Known:
         if owner is None:
             return Case(group, self.look.read_at, None, target=targets.get(group))
         node = owner.record.node
-        acknowledged = self.view.table(keys.ACKNOWLEDGEMENTS).get(node)
         return Case(
             group=group,
             read_at=self.look.read_at,
@@ -97,8 +96,21 @@ class Known:
             failing=self.fails.get(node, {}),
             fence_kind=FenceKind.POWER if node in self.specs else None,
             fence=self.fences.get(node),
-            acknowledged=acknowledged.fact.session_epoch if acknowledged is not None else None,
+            acknowledged=self.acknowledged(node),
         )
+
+    def acknowledged(self, node: NodeName) -> int | None:
+        """The epoch of the session about which the operator's word holds; None: no word, or one that was wrong.
+
+        A session that was renewed after the word was written was not off: the word must not count for the same
+        session's next silence, perhaps weeks later. The store's revisions tell which came first.
+        """
+        word, session = self.view.table(keys.ACKNOWLEDGEMENTS).get(node), self.look.sessions.get(node)
+        if word is None:
+            return None
+        epoch: int = word.fact.session_epoch
+        refuted = session is not None and session.epoch == epoch and session.revision > word.revision
+        return None if refuted else epoch
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,15 @@ from controller.fencing.progress import Fences
 
 
 def tidy(led: Led, known: Known, log: DecisionLog, fences: Fences) -> None:
-    """Acknowledgements that were used, and fences of nodes that are back. Raises StoreUnavailable."""
+    """Acknowledgements that were used or refuted, and fences of nodes that are back. Raises StoreUnavailable."""
     for node, revision in used_acknowledgements(known):
         key = keys.acknowledgement(node)
         if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
             log.tell("event-acknowledgement-used", node=node)
+    for node, revision in refuted_acknowledgements(known):
+        key = keys.acknowledgement(node)
+        if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
+            log.tell("event-acknowledgement-refuted", node=node, grave=True)
     for node, revision in finished_fences(known):
         key = keys.fence(node)
         if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
@@ -30,6 +34,14 @@ def used_acknowledgements(known: Known) -> Iterator[tuple[NodeName, int]]:
     """Those of sessions that own nothing any more."""
     for name, seen in known.view.table(keys.ACKNOWLEDGEMENTS).items():
         if (NodeName(name), seen.fact.session_epoch) not in known.by_session and not known.look.unreadable_owners:
+            yield NodeName(name), seen.revision
+
+
+def refuted_acknowledgements(known: Known) -> Iterator[tuple[NodeName, int]]:
+    """Those of sessions that were renewed since: the node is not off."""
+    for name, seen in known.view.table(keys.ACKNOWLEDGEMENTS).items():
+        owns = (NodeName(name), seen.fact.session_epoch) in known.by_session
+        if owns and known.acknowledged(NodeName(name)) is None:
             yield NodeName(name), seen.revision
 
 

@@ -15,7 +15,7 @@ from appliance.ownership.decisions import AskOperator, Leave, OrderFence, Reason
 from appliance.ownership.records import OwnerSeen, SessionSeen
 from appliance.ownership.taker import Fence, FenceKind, FenceState, Sighting
 from controller.cases import Judgement, Known, judge, shared, waits_for
-from controller.housekeeping import finished_fences, used_acknowledgements
+from controller.housekeeping import finished_fences, refuted_acknowledgements, used_acknowledgements
 from controller.placement.situation import Choice, Why
 from controller.placing import differs, record, running
 from controller.view import Look, Seen, View
@@ -122,7 +122,7 @@ def test_a_group_that_has_nowhere_to_go_stays_recorded_so_that_its_proof_is_not_
 def test_the_operators_word_counts_for_the_session_that_it_names() -> None:
     for epoch, kind in ((11, Take), (10, AskOperator)):
         ack = Acknowledgement(node=NodeName("a"), session_epoch=epoch, by="me", at=datetime.now(UTC))
-        seen = known(group("g"), owned={"g": "a"}, silent="a", tables={keys.ACKNOWLEDGEMENTS: {"a": Seen(ack, 1)}})
+        seen = known(group("g"), owned={"g": "a"}, silent="a", tables={keys.ACKNOWLEDGEMENTS: {"a": Seen(ack, 600)}})
         assert isinstance(word(seen, g="b")["g"].decision, kind)
 
 
@@ -167,6 +167,19 @@ def test_an_acknowledgement_is_used_once_its_session_owns_nothing() -> None:
     tables = {keys.ACKNOWLEDGEMENTS: {"a": Seen(ack, 9)}}
     assert list(used_acknowledgements(known(group("g"), owned={"g": "a"}, tables=tables))) == []
     assert list(used_acknowledgements(known(group("g"), owned={"g": "b"}, tables=tables))) == [("a", 9)]
+
+
+def test_a_word_that_the_session_refuted_by_a_renewal_does_not_count_for_its_next_silence() -> None:
+    def said_at(revision: int) -> Known:
+        said = Acknowledgement(node=NodeName("a"), session_epoch=11, by="x", at=datetime.now(UTC))
+        tables = {keys.ACKNOWLEDGEMENTS: {"a": Seen(said, revision)}}
+        return known(group("g"), owned={"g": "a"}, silent="a", tables=tables)
+
+    renewed = 500 + EPOCHS["a"]
+    assert isinstance(word(said_at(renewed - 1), g="b")["g"].decision, AskOperator)
+    assert list(refuted_acknowledgements(said_at(renewed - 1))) == [("a", renewed - 1)]
+    assert word(said_at(renewed + 1), g="b")["g"].decision.reason is Reason.OPERATOR_SAYS_OFF
+    assert list(refuted_acknowledgements(said_at(renewed + 1))) == []
 
 
 def test_a_fence_is_finished_once_its_node_is_back_and_the_old_session_owns_nothing() -> None:

@@ -39,6 +39,7 @@ event-volume-broken = its volume is read-only or hangs on this node
 event-not-taken-up = was granted and not taken up in time: another node is tried if there is one
 event-move-stuck = its move to { $to } has not ended after { $seconds } s
 event-acknowledgement-used = the operator's word that it is off was used and is forgotten
+event-acknowledgement-refuted = the operator said that it is off, but it went on renewing its session: that word is forgotten and counts for nothing
 event-node-back = is back after it was cut off
 
 notice-fence-failed = Node { $node } could not be cut off: { $detail } Its groups stay down. See that it is off, then: posthouse node acknowledge { $node }

@@ -39,6 +39,7 @@ event-volume-broken = このノードでボリュームが読み取り専用か�
 event-not-taken-up = 与えられましたが時間内に引き受けられませんでした。他のノードがあれば試します
 event-move-stuck = { $to } への移動が { $seconds } 秒たっても終わりません
 event-acknowledgement-used = 管理者による停止の確認は使われ、消去されました
+event-acknowledgement-refuted = 管理者は停止していると確認しましたが、その後もセッションを更新しました。その確認は消去され、無効です
 event-node-back = 遮断後に復帰しました
 
 notice-fence-failed = ノード { $node } を遮断できませんでした: { $detail } グループは停止したままです。停止を確かめてから posthouse node acknowledge { $node } を実行してください

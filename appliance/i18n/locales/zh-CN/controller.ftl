@@ -39,6 +39,7 @@ event-volume-broken = 其卷在此节点上只读或挂起
 event-not-taken-up = 已授予但未及时接手：如有其他节点则改试
 event-move-stuck = 向 { $to } 的迁移在 { $seconds } 秒后仍未完成
 event-acknowledgement-used = 管理员的断电确认已使用并清除
+event-acknowledgement-refuted = 管理员曾确认它已断电，但它此后仍在续期会话：该确认已清除，不再有效
 event-node-back = 被隔离后已恢复
 
 notice-fence-failed = 未能隔离节点 { $node }：{ $detail } 其服务组保持停止。请确认其已断电，然后执行：posthouse node acknowledge { $node }

@@ -39,6 +39,7 @@ event-volume-broken = 其磁碟區在此節點上唯讀或停滯
 event-not-taken-up = 已授予但未及時接手：如有其他節點則改試
 event-move-stuck = 向 { $to } 的移動在 { $seconds } 秒後仍未完成
 event-acknowledgement-used = 管理員的斷電確認已使用並清除
+event-acknowledgement-refuted = 管理員曾確認它已斷電，但它此後仍在續期工作階段：該確認已清除，不再有效
 event-node-back = 被隔離後已恢復
 
 notice-fence-failed = 未能隔離節點 { $node }：{ $detail } 其服務組保持停止。請確認其已斷電，然後執行：posthouse node acknowledge { $node }
