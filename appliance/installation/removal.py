@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from appliance.cluster import keys
 from appliance.cluster.decided import Acknowledgement, FenceProgress, FenceRecord
 from appliance.cluster.model import Node, Ownership
@@ -35,8 +37,8 @@ def remove(store: Store, me: NodeFile, name: NodeName) -> None:
         return
     if name == me.name:
         raise StillNeeded("cluster-remove-self", name=name)
-    owned = _owned(store, name)
-    if owned and not _is_off(store, name):
+    owned, session = _owned(store, name), store.get(keys.session(name))
+    if owned and not _is_off(store, name, session, {epoch for _, epoch in owned.values()}):
         groups = ", ".join(sorted(owned))
         raise StillNeeded("cluster-remove-owns", name=name, groups=groups)
     if node.roles & STORE_ROLES:
@@ -47,30 +49,32 @@ def remove(store: Store, me: NodeFile, name: NodeName) -> None:
         roles.expel(name)
     finally:
         roles.close()
-    _forget(store, name, owned)
+    _forget(store, name, [record for record, _ in owned.values()], session)
 
 
-def _owned(store: Store, name: NodeName) -> dict[str, Record]:
-    """The ownership records that name the node, by group."""
+def _owned(store: Store, name: NodeName) -> dict[str, tuple[Record, int]]:
+    """The ownership records that name the node, with the epoch of the session they rest on, by group."""
     found = {}
     for record in store.list(keys.OWNERS)[0]:
         owner = Ownership.model_validate_json(record.value)
         if owner.node == name:
-            found[str(owner.group)] = record
+            found[str(owner.group)] = record, owner.session_epoch
     return found
 
 
-def _is_off(store: Store, name: NodeName) -> bool:
-    """Whether a verified fence or the operator's word says that the node is off, in the session it has now."""
-    session = store.get(keys.session(name))
-    epochs = set()
+def _is_off(store: Store, name: NodeName, session: Record | None, owning: Collection[int]) -> bool:
+    """Whether a verified fence or the operator's word says that the node is off, in the latest of its sessions.
+
+    A session that was renewed after the word was given has refuted it.
+    """
     fence, word = store.get(keys.fence(name)), store.get(keys.acknowledgement(name))
+    off = set()
     if fence is not None:
         fenced = FenceRecord.model_validate_json(fence.value)
-        epochs |= {fenced.session_epoch} if fenced.progress is FenceProgress.VERIFIED else set()
-    if word is not None:
-        epochs.add(Acknowledgement.model_validate_json(word.value).session_epoch)
-    return bool(epochs) if session is None else session.create_revision in epochs
+        off |= {fenced.session_epoch} if fenced.progress is FenceProgress.VERIFIED else set()
+    if word is not None and (session is None or session.mod_revision < word.mod_revision):
+        off.add(Acknowledgement.model_validate_json(word.value).session_epoch)
+    return (max(owning) if session is None else session.create_revision) in off
 
 
 def _remove_member(me: NodeFile, node: Node) -> None:
@@ -86,14 +90,13 @@ def _remove_member(me: NodeFile, node: Node) -> None:
         members.close()
 
 
-def _forget(store: Store, name: NodeName, owned: dict[str, Record]) -> None:
-    """Delete its records in one step, unless it renewed its session or its groups moved meanwhile."""
-    session = store.get(keys.session(name))
-    guards = [Guard(record.key, Field.MOD_REVISION, record.mod_revision) for record in owned.values()]
+def _forget(store: Store, name: NodeName, owned: Collection[Record], session: Record | None) -> None:
+    """Delete its records in one step, unless its groups moved, or it renewed `session`, since they were seen."""
+    guards = [Guard(record.key, Field.MOD_REVISION, record.mod_revision) for record in owned]
     if owned:
         guards.append(Guard(keys.session(name), Field.MOD_REVISION, session.mod_revision if session else 0))
     gone = [
-        *(record.key for record in owned.values()),
+        *(record.key for record in owned),
         *(record.key for record in store.list(f"{keys.RESTARTS}{name}/")[0]),
         *(record.key for record in store.list(f"{keys.STOPPED}{name}/")[0]),
         *(record.key for record in store.list(f"{keys.SETTINGS}node/{name}/")[0]),
