@@ -10,12 +10,17 @@ from dataclasses import dataclass
 
 from appliance.cluster.model import Node, Role
 from appliance.cluster.names import NodeName, Seconds
+from appliance.coordination.etcd_roles import ROOT
 from appliance.errors import PosthouseError
 from appliance.installation import accounts
 from appliance.installation.join_messages import JoinRequest
 
 #: What two nodes' clocks may differ: the margin of the ownership protocol's times (docs/developers/ownership.md).
 LARGEST_SKEW = Seconds(1.0)
+
+
+#: Below it are the names by which nodes know control nodes, the store and each other's mail engines.
+INSIDE = "posthouse.internal"
 
 
 class NotAdmitted(PosthouseError):
@@ -45,6 +50,7 @@ def refusals(
     families = {node.address.version for node in nodes.values() if node.address}
     if families and request.address.version not in families:
         yield NotAdmitted("join-address-family", address=str(request.address))
+    yield from _reserved(request)
     if Role.WITNESS in roles and Role.CONTROL in roles:
         yield NotAdmitted("join-witness-alone")
 
@@ -67,6 +73,14 @@ def _numbers(request: JoinRequest) -> Iterator[NotAdmitted]:
             have = theirs.get(name)
             if have != number:
                 yield NotAdmitted(key, name=name, ours=number, theirs="-" if have is None else have)
+
+
+def _reserved(request: JoinRequest) -> Iterator[NotAdmitted]:
+    """Names that would make the certificate somebody else's: the store's own user, and what the inside is known by."""
+    if request.name == ROOT:
+        yield NotAdmitted("join-name-reserved", name=request.name)
+    if f".{request.hostname}".endswith(f".{INSIDE}"):
+        yield NotAdmitted("join-name-reserved", name=request.hostname)
 
 
 def _taken(request: JoinRequest, nodes: Mapping[NodeName, Node]) -> Iterator[NotAdmitted]:

@@ -72,7 +72,7 @@ class JoinRequest(_Message):
     address: Address
     machine_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     release: _Text
-    now: float
+    now: Annotated[float, Field(allow_inf_nan=False)]
     users: Annotated[Mapping[_Text, _Number], Field(max_length=32)]
     groups: Annotated[Mapping[_Text, _Number], Field(max_length=32)]
     requests: Annotated[Mapping[_Text, _Pem], Field(max_length=8)]

@@ -45,6 +45,7 @@ join-uid = The account { $name } has the number { $theirs } on this server and {
 join-gid = The group { $name } has the number { $theirs } on this server and { $ours } in the cluster. Volumes carry numbers: they must be the same.
 join-clock = The clock of this server is { $seconds } s off the cluster's; less than { $most } s is needed. See: chronyc tracking
 join-name-taken = The cluster has a node { $name } already. Choose another --name, or remove that node first: posthouse cluster remove { $name }
+join-name-reserved = { $name } is a name that the cluster uses itself. Choose another one.
 join-machine-taken = Node { $name } has the same machine-id as this server, as after copying a disk. Give this server its own: rm /etc/machine-id; systemd-machine-id-setup; then restart it.
 join-address-taken = The address { $address } belongs to node { $name }.
 join-address-family = { $address } is not of the cluster's address family: all nodes use IPv4, or all use IPv6.

@@ -45,6 +45,7 @@ join-uid = アカウント { $name } の番号は、このサーバーでは { $
 join-gid = グループ { $name } の番号は、このサーバーでは { $theirs }、クラスターでは { $ours } です。ボリュームには番号が記されるため、同じでなければなりません。
 join-clock = このサーバーの時計はクラスターと { $seconds } 秒ずれています。{ $most } 秒未満でなければなりません。参照: chronyc tracking
 join-name-taken = クラスターにはすでにノード { $name } があります。--name で別の名を選ぶか、先にそのノードを外してください: posthouse cluster remove { $name }
+join-name-reserved = { $name } はクラスター自身が使う名前です。別の名前を選んでください。
 join-machine-taken = ノード { $name } の machine-id がこのサーバーと同じです。ディスクを複製するとそうなります。新しいものにしてください: rm /etc/machine-id; systemd-machine-id-setup。その後再起動します。
 join-address-taken = アドレス { $address } はノード { $name } のものです。
 join-address-family = { $address } はクラスターのアドレスファミリーと異なります。全ノードが IPv4、または全ノードが IPv6 を使います。

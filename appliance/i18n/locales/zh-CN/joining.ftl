@@ -45,6 +45,7 @@ join-uid = 账户 { $name } 在本服务器上的编号是 { $theirs }，在集�
 join-gid = 组 { $name } 在本服务器上的编号是 { $theirs }，在集群中是 { $ours }。卷上记录的是编号：两者必须相同。
 join-clock = 本服务器的时钟与集群相差 { $seconds } 秒；必须小于 { $most } 秒。请看：chronyc tracking
 join-name-taken = 集群中已有节点 { $name }。请用 --name 另选名称，或先移除该节点：posthouse cluster remove { $name }
+join-name-reserved = { $name } 是集群自身使用的名称。请另选一个。
 join-machine-taken = 节点 { $name } 的 machine-id 与本服务器相同，复制磁盘后会这样。请给本服务器新的：rm /etc/machine-id; systemd-machine-id-setup；然后重启。
 join-address-taken = 地址 { $address } 属于节点 { $name }。
 join-address-family = { $address } 与集群的地址族不同：所有节点都用 IPv4，或都用 IPv6。

@@ -45,6 +45,7 @@ join-uid = 帳戶 { $name } 在本伺服器上的編號是 { $theirs }，在叢�
 join-gid = 群組 { $name } 在本伺服器上的編號是 { $theirs }，在叢集中是 { $ours }。磁碟區上記錄的是編號：兩者必須相同。
 join-clock = 本伺服器的時鐘與叢集相差 { $seconds } 秒；必須小於 { $most } 秒。請看：chronyc tracking
 join-name-taken = 叢集中已有節點 { $name }。請用 --name 另選名稱，或先移除該節點：posthouse cluster remove { $name }
+join-name-reserved = { $name } 是叢集自身使用的名稱。請另選一個。
 join-machine-taken = 節點 { $name } 的 machine-id 與本伺服器相同，複製磁碟後會這樣。請給本伺服器新的：rm /etc/machine-id; systemd-machine-id-setup；然後重新啟動。
 join-address-taken = 位址 { $address } 屬於節點 { $name }。
 join-address-family = { $address } 與叢集的位址族不同：所有節點都用 IPv4，或都用 IPv6。
