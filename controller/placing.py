@@ -15,6 +15,7 @@ from controller.election import Led
 from controller.events import DecisionLog
 from controller.patience import Pair
 from controller.placement.decide import place
+from controller.placement.releases import behind
 from controller.placement.situation import WISH, Choice, Policy, SeenWish, Situation, Why
 
 #: Time alone may change a decision (failback): it is made anew after this, whatever happens.
@@ -48,6 +49,7 @@ def situation(
         drained=frozenset(map(NodeName, known.view.table(keys.DRAINED))),
         unfit=unfit,
         cold=cold,
+        behind=behind({name: report.release for name, report in known.view.facts(keys.STATUS).items()}),
         burden=burden,
     )
 

@@ -14,18 +14,30 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName, group_name, node_name
 
+#: What this release writes. A release raises it by one at most, and only adds to records what the one before may
+#: ignore; a change that it may not ignore takes two releases, the first of which reads both.
 SCHEMA_VERSION = 1
+#: The newest that this release reads. What is newer still may mean anything: it is left alone, and told.
+NEWEST_READABLE = SCHEMA_VERSION + 1
 
 CheckedNodeName = Annotated[NodeName, AfterValidator(node_name)]
 CheckedGroupName = Annotated[GroupName, AfterValidator(group_name)]
 
 
 class Fact(BaseModel):
-    """A frozen record; unknown fields of a newer release are ignored (releases N and N-1 work side by side)."""
+    """A frozen record; unknown fields of the next release are ignored (releases N and N-1 work side by side).
+
+    Why, and what follows for changes of records: docs/decisions/0081-releases-side-by-side.md.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, le=NEWEST_READABLE)
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer release wrote it: writing it again would lose what that one added."""
+        return self.schema_version > SCHEMA_VERSION
 
 
 class Role(StrEnum):

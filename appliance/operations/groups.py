@@ -153,9 +153,11 @@ def create(store: Store, group: ServiceGroup) -> None:
 def change(store: Store, name: GroupName, fields: Mapping[str, Any]) -> ServiceGroup:
     """Change fields of a group. Its volume can only change while nobody owns it: mail would stay behind unseen.
 
-    Raises NotFound, BadInput, GroupChanged.
+    Raises NotFound, BadInput, GroupChanged; PosthouseError for a group that a newer release wrote.
     """
     group, record = known(store, name)
+    if group.newer:
+        raise PosthouseError("record-newer", record=record.key)
     try:
         wanted = ServiceGroup.model_validate({**group.model_dump(), **fields})
     except ValidationError as error:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from appliance.cluster import keys
-from appliance.cluster.model import SCHEMA_VERSION, Fact, Ownership, Session
+from appliance.cluster.model import Fact, Ownership, Session
 from appliance.coordination.store import Record
 from appliance.errors import PosthouseError
 
@@ -61,12 +61,9 @@ def owner_seen(record: Record) -> OwnerSeen:
 def _parse(kind: type[_Kind], record: Record) -> _Kind:
     """No coercion ("7" is no number). Unknown fields pass: releases N and N-1 work side by side."""
     try:
-        parsed = kind.model_validate_json(record.value, strict=True)
+        return kind.model_validate_json(record.value, strict=True)
     except (ValidationError, PosthouseError) as error:
         raise UnreadableRecord(record) from error
-    if parsed.schema_version > SCHEMA_VERSION:
-        raise UnreadableRecord(record)
-    return parsed
 
 
 def _stands_at(record: Record, key: str) -> None:

@@ -176,7 +176,8 @@ class _Decision:
         if not all(situation.allowed(group, here) for group in bundle.groups):
             yield Why.NOT_ALLOWED, board.best(bundle, without=[here])
         if here in situation.drained:
-            yield Why.DRAINED, board.best(bundle, without=[here], drained=False)
+            upgraded = board.best(bundle, without=[here, *situation.behind], drained=False)
+            yield Why.DRAINED, upgraded or board.best(bundle, without=[here], drained=False)
         yield Why.FAILBACK, self._failback(bundle, here)
 
     def _failback(self, bundle: Bundle, here: NodeName) -> NodeName | None:
@@ -190,6 +191,8 @@ class _Decision:
         if not nodes or rank >= self.board.rank(bundle.lead, here):
             return None
         ripe = [node for node in nodes if self.situation.ready[node] >= policy.settle]
+        if here not in self.situation.behind:  # an upgrade would send it away again
+            ripe = [node for node in ripe if node not in self.situation.behind]
         room = [node for node in ripe if self.board.has_room(bundle, node)]
         return min(room, key=lambda node: (self.board.load(node), node), default=None)
 

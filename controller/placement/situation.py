@@ -31,7 +31,8 @@ class Situation:
     `groups` are those that more than one node could own. `ready`: the nodes that may get a group, and for how many
     seconds they have been well. `running`: the groups whose owner's session lives, and where. `placed`: the
     decisions in force. `unfit`: nodes that cannot serve the group; `cold`: that could, but not at once.
-    `burden`: groups on a node that are not decided here. `minute`: local time, minutes after midnight.
+    `behind`: nodes that run an older release than others. `burden`: groups on a node that are not decided here.
+    `minute`: local time, minutes after midnight.
     """
 
     groups: Mapping[GroupName, ServiceGroup]
@@ -43,6 +44,7 @@ class Situation:
     drained: frozenset[NodeName] = frozenset()
     unfit: frozenset[tuple[GroupName, NodeName]] = frozenset()
     cold: frozenset[tuple[GroupName, NodeName]] = frozenset()
+    behind: frozenset[NodeName] = frozenset()
     burden: Mapping[NodeName, int] = field(default_factory=dict)
     minute: int = 0
 

@@ -295,6 +295,9 @@ class Agent:
             for refusal in found.refused:
                 yield Notice(key="setting-unreadable", facts={"name": refusal.name, "detail": str(refusal.error)})
             yield from (Notice.of(rule) for rule in found.broken)
+        if (running := machine.keeper().get("release", self._release)) != self._release:
+            facts = {"running": str(running), "installed": self._release, "node": self._identity.name}
+            yield Notice(key="keeper-older", facts=facts)
 
     def _active(self) -> Iterable[GroupName]:
         """The groups that run here. A node whose roles ask for nothing of its own runs nothing in its local group."""

@@ -56,6 +56,7 @@ class Keeper:
         adopt_after: Seconds = Seconds(20.0),
         machine: Machine | None = None,
         forks: Forks | None = None,
+        release: str = "",
     ) -> None:
         machine = self._machine = machine or Machine.this()
         self._node = node
@@ -90,6 +91,9 @@ class Keeper:
         self._asking = self._failing = False
         self._swept = self._reported = 0.0
         self._killed: frozenset[GroupName] = frozenset()
+        self._release = release  # of this process, whatever is installed by now
+        #: Another release was installed, whose keeper waits for this one to end.
+        self.superseded = False
 
     # --- its life -----------------------------------------------------------------------------------------
 
@@ -125,6 +129,11 @@ class Keeper:
         """Give every shared group away in order; to be called again until it is True."""
         self._shared.leave()
         return not self._shared.state.holdings
+
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether another release's keeper may begin: it would end every shared group that this one holds."""
+        return self.superseded and self._shared.state.clean and not self._shared.state.holdings
 
     def wake(self) -> None:
         """Let a `step` that waits go on; from any thread or signal handler."""
@@ -294,6 +303,8 @@ class Keeper:
         serving = {name for name, each in groups.items() if each.get("serving")}
         return {
             "node": self._node,
+            "release": self._release,
+            "superseded": self.superseded,
             "session_epoch": self._shared.state.epoch,
             "renewed_boottime": self._shared.state.renewed,
             "owned": sorted(serving | self._exclusive.held.keys()),

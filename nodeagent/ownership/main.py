@@ -1,4 +1,8 @@
-"""Entry point of `posthouse-keeper`: lock memory, then step until it is to end."""
+"""Entry point of `posthouse-keeper`: lock memory, then step until it is to end.
+
+SIGTERM: give the shared groups away in order, and end. SIGHUP: another release was installed; end for its keeper as
+soon as no shared group is held, and until then go on (docs/decisions/0082-the-keeper-in-an-upgrade.md).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,12 @@ import os
 import signal
 import sys
 import threading
+from importlib.metadata import version
 
-from appliance import node_file
+from appliance import (
+    i18n,  # noqa: F401 - all code is loaded at the start: what is on disk later may be another release's
+    node_file,
+)
 from appliance.clock import boottime
 from appliance.cluster.names import Seconds
 from appliance.coordination import connect
@@ -45,7 +53,7 @@ def is_only_voter(identity: NodeFile) -> bool:
 
 
 def main() -> None:
-    """Run until SIGTERM; then shared groups are given away in order, and exclusive ones go on for a successor."""
+    """Run until it is to end; exclusive groups go on for a successor."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     forks = Forks()
     forks.split_off()  # before there are threads, and before the memory of gRPC would be shared with it
@@ -62,6 +70,7 @@ def main() -> None:
         only_voter=is_only_voter(node),
         machine=Machine.this(node.watchdog),
         forks=forks,
+        release=version("posthouse"),
     )
     ended = threading.Event()
 
@@ -69,11 +78,16 @@ def main() -> None:
         ended.set()
         keeper.wake()
 
+    def make_way(*_: object) -> None:
+        keeper.superseded = True
+        keeper.wake()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    signal.signal(signal.SIGHUP, make_way)
     keeper.begin()
     notify("READY=1")
-    while not ended.is_set():
+    while not ended.is_set() and not keeper.may_be_followed:
         keeper.step()
     notify("STOPPING=1")
     until = boottime() + _FAREWELL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -11,11 +12,20 @@ import pytest
 
 from appliance.cluster import keys
 from appliance.cluster.decided import Acknowledgement, FenceRequest, FenceSpec, Wish
-from appliance.cluster.model import Node, Ownership, Role, ServiceGroup, Session, VolumeDriver, VolumeSpec
+from appliance.cluster.model import (
+    SCHEMA_VERSION,
+    Node,
+    Ownership,
+    Role,
+    ServiceGroup,
+    Session,
+    VolumeDriver,
+    VolumeSpec,
+)
 from appliance.cluster.names import EngineName, GroupName, NodeName
 from appliance.cluster.report import InstanceReport, NodeReport
 from appliance.coordination.store import Store
-from appliance.errors import AlreadyExists, BadInput, NotFound
+from appliance.errors import AlreadyExists, BadInput, NotFound, PosthouseError
 from appliance.operations import groups, nodes
 from appliance.operations.overview import GroupState, read
 from tests.integration.etcd_server import EtcdServer, make_keys
@@ -50,6 +60,17 @@ def store(server: EtcdServer) -> Iterator[Store]:
 
 def group(name: str = "mail") -> ServiceGroup:
     return ServiceGroup(name=GroupName(name), volume=SHARED, candidates=(A, B), services=(EngineName("dovecot"),))
+
+
+def test_a_group_that_the_next_release_wrote_is_read_and_not_written_over(store: Store) -> None:
+    text = json.dumps({**json.loads(group().model_dump_json()), "schema_version": SCHEMA_VERSION + 1, "more": 1})
+    store.put(keys.group(MAIL), text)
+    assert groups.known(store, MAIL)[0].candidates == (A, B)
+    with pytest.raises(PosthouseError, match="newer release"):
+        groups.change(store, MAIL, {"priority": 5})
+    record = store.get(keys.group(MAIL))
+    assert record is not None
+    assert record.value == text
 
 
 def own(store: Store, node: NodeName) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab, Node
-from tests.lab.appliance import initialise
+from tests.lab.appliance import initialise, wait_healthy
 from tests.lab.host import REPOSITORY
 
 DEFAULT_UNITS = (
@@ -21,6 +21,7 @@ DEFAULT_UNITS = (
     "etcd.service",
 )
 PYTHON = "/opt/posthouse/bin/python3"
+_NOBODY = {"posthouse-keeper.service": "0"}.items()
 
 
 def unit_file_state(node: Node, unit: str) -> str:
@@ -188,18 +189,22 @@ def test_engines_that_come_together_with_the_package_never_start_in_debians_way(
     assert Path(fresh_node.root / "etc/systemd/system/postfix.service").readlink() == Path("/dev/null")
 
 
-def test_an_upgrade_restarts_the_agent_and_nothing_else(fresh_node: Node) -> None:
+def test_an_upgrade_replaces_agent_and_keeper_and_restarts_no_engine(fresh_node: Node) -> None:
     initialise(fresh_node)
     instances = running_instances(fresh_node)
     assert "posthouse-postfix@mail.service" in instances
-    before = main_pids(fresh_node, *instances, "posthouse-keeper.service")
-    agent = main_pids(fresh_node, "posthouse-agent.service")
+    engines, agent = main_pids(fresh_node, *instances), main_pids(fresh_node, "posthouse-agent.service")
+    keeper = main_pids(fresh_node, "posthouse-keeper.service")
 
     install(fresh_node)
 
-    assert main_pids(fresh_node, *instances, "posthouse-keeper.service") == before
+    def replaced() -> bool:
+        return main_pids(fresh_node, "posthouse-keeper.service").items().isdisjoint({*keeper.items(), *_NOBODY})
+
     assert main_pids(fresh_node, "posthouse-agent.service") != agent
-    assert fresh_node.active("posthouse-agent.service")
+    fresh_node.wait_until("the keeper, which holds no group that could run elsewhere, made way", replaced)
+    wait_healthy(fresh_node)
+    assert main_pids(fresh_node, *instances) == engines
 
 
 def test_purging_an_initialised_node_ends_everything_and_keeps_mail_accounts_and_keys(fresh_node: Node) -> None:

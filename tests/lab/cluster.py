@@ -59,7 +59,7 @@ class Cluster:
         for node in others:
             step(f"posthouse cluster join ({node.name})", partial(join, first, node))
         for node in nodes:
-            made._set_fence(node)
+            made.set_fence(node)
         step("posthouse group set mail: the shared volume and an address", made._share)
         step("waiting until everybody is well", made.wait_whole)
         return made
@@ -70,7 +70,8 @@ class Cluster:
         for node in self.nodes:
             node.wait_booted()
 
-    def _set_fence(self, node: Node) -> None:
+    def set_fence(self, node: Node) -> None:
+        """Say how the node is fenced, by the operators' command."""
         words = dict(self.fence.parameters(node.name))
         secret = words.pop("password")
         given = [word for name, value in words.items() for word in ("--parameter", f"{name}={value}")]

@@ -10,15 +10,17 @@ import imaplib
 import itertools
 import poplib
 import re
+import socket
 import ssl
 import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 _TIMEOUT = 5.0
 _PAUSE = 0.2
@@ -99,6 +101,32 @@ class MailboxLedger:
         return [identity for identity, places in self.places.items() if places == {place}]
 
 
+@contextmanager
+def _imap(host: str) -> Iterator[imaplib.IMAP4_SSL]:
+    """A session whose socket is closed at the end, also when the server cut it off (imaplib leaves it open then)."""
+    session = imaplib.IMAP4_SSL(host, ssl_context=insecure(), timeout=_TIMEOUT)
+    try:
+        yield session
+        session.logout()
+    finally:
+        with suppress(OSError, imaplib.IMAP4.error):
+            session.shutdown()
+        session.socket().close()
+
+
+class _Pop3(poplib.POP3_SSL):
+    """One that leaves no open socket when the server cuts it off before its greeting."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        try:
+            super().__init__(*given, **named)
+        except BaseException:
+            sock: socket.socket | None = getattr(self, "sock", None)
+            if sock is not None:
+                sock.close()
+            raise
+
+
 class ImapWorker(Worker):
     """Appends to one folder, moves some to another, deletes some of both."""
 
@@ -107,7 +135,7 @@ class ImapWorker(Worker):
         self.ledger = MailboxLedger()
 
     def _session(self) -> None:
-        with imaplib.IMAP4_SSL(self.host, ssl_context=insecure(), timeout=_TIMEOUT) as session:
+        with _imap(self.host) as session:
             session.login(self.address, self.password)
             for folder in FOLDERS:
                 session.create(folder)  # NO when it is there
@@ -169,7 +197,7 @@ class Pop3Worker(Worker):
 
     def _session(self) -> None:
         while not self._ended.wait(self.every):
-            client = poplib.POP3_SSL(self.host, context=insecure(), timeout=_TIMEOUT)
+            client = _Pop3(self.host, context=insecure(), timeout=_TIMEOUT)
             try:
                 self._fetch(client)
             finally:

@@ -39,6 +39,7 @@ def situation(
     unfit: Iterable[tuple[str, str]] = (),
     cold: Iterable[tuple[str, str]] = (),
     well: Mapping[str, float] | None = None,
+    behind: Iterable[str] = (),
     minute: int = 0,
 ) -> Situation:
     """Nodes are ready for long unless they are `down` or `well` says for how long; what runs is placed there."""
@@ -59,6 +60,7 @@ def situation(
         drained=frozenset(map(NodeName, drained)),
         unfit=frozenset((GroupName(name), NodeName(at)) for name, at in unfit),
         cold=frozenset((GroupName(name), NodeName(at)) for name, at in cold),
+        behind=frozenset(map(NodeName, behind)),
         minute=minute,
     )
 

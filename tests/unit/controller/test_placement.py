@@ -162,6 +162,27 @@ CASES = {
     "what can go nowhere else stays on a drained node": case(
         {"g": "a"}, nodes="ab", groups=[group("g", "a")], running={"g": "a"}, drained="a"
     ),
+    "from a drained node it goes to one that has been upgraded": case(
+        {"g": "c"},
+        {"g": Why.DRAINED},
+        nodes="abc",
+        groups=[group("g", "a", "b", "c")],
+        running={"g": "a"},
+        drained="a",
+        behind="ab",
+    ),
+    "from a drained node it goes to one yet to be upgraded where there is no other": case(
+        {"g": "b"},
+        nodes="abc",
+        groups=[group("g", "a", "b", "c")],
+        running={"g": "a"},
+        drained="a",
+        behind="ab",
+        down="c",
+    ),
+    "failback: not from an upgraded node to one that an upgrade has yet to reach": case(
+        {"g": "b"}, nodes="ab", groups=[group("g", "a", "b", failback=AUTOMATIC)], running={"g": "b"}, behind="a"
+    ),
     "a new group avoids a drained node": case({"g": "b"}, nodes="ab", groups=[group("g", "a", "b")], drained="a"),
     "but goes there when nothing else is left": case(
         {"g": "a"}, nodes="ab", groups=[group("g", "a", "b")], drained="a", down="b"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from appliance.cluster import keys
 from appliance.cluster.decided import Observation, ProtocolTiming
-from appliance.cluster.model import Session
+from appliance.cluster.model import SCHEMA_VERSION, Session
 from appliance.cluster.names import GroupName, NodeName
 from appliance.cluster.timing import FenceMode, Timing
 from appliance.coordination.store import Event, Record
@@ -126,8 +128,19 @@ def test_the_installations_timing_is_used_and_a_broken_one_refused() -> None:
         timing_of(View({keys.TIMING: {"": Seen(said, 1)}}))
 
 
-def test_a_session_of_a_newer_release_is_not_taken_for_an_absent_one() -> None:
-    text = Session(node=A, boot_id="b").model_dump_json().replace('"schema_version":1', '"schema_version":2')
+def session_of_schema(version: int) -> str:
+    return json.dumps({**Session(node=A, boot_id="b").model_dump(), "schema_version": version, "more": {"x": 1}})
+
+
+def test_a_session_of_the_next_release_is_read_and_what_it_adds_passed_over() -> None:
+    text = session_of_schema(SCHEMA_VERSION + 1)
+    found, unreadable = Looker()._sort([record(keys.session(A), text)], keys.SESSIONS, {}, session_seen)
+    assert found.keys() == {A}
+    assert unreadable == frozenset()
+
+
+def test_a_session_of_a_still_newer_release_is_not_taken_for_an_absent_one() -> None:
+    text = session_of_schema(SCHEMA_VERSION + 2)
     found, unreadable = Looker()._sort([record(keys.session(A), text)], keys.SESSIONS, {}, session_seen)
     assert found == {}
     assert unreadable == {A}

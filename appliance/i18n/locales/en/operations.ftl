@@ -94,6 +94,7 @@ group-stopped = Group { $group } stops until: posthouse group start { $group }
 group-started = Group { $group } runs where it is placed.
 group-not-found = There is no group { $group }. See: posthouse group list
 group-exists = There is a group { $group } already.
+record-newer = The record { $record } was written by a newer release and would lose what that one added: run this on a server that has been upgraded.
 group-changed-meanwhile = Group { $group } was changed by somebody else at the same time; nothing was written. Try again.
 group-not-reached = Group { $group } is not as wanted after { $seconds } s: { $state }; { $reason }. See: posthouse cluster status
 group-is-local = { $field }: { $value } is the group of what every node runs for itself.

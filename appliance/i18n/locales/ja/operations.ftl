@@ -94,6 +94,7 @@ group-stopped = グループ { $group } は停止します。再開: posthouse g
 group-started = グループ { $group } は配置先で動きます。
 group-not-found = グループ { $group } はありません。確認: posthouse group list
 group-exists = グループ { $group } は既にあります。
+record-newer = レコード { $record } は新しいリリースが書いたもので、ここで変更すると追加された内容が失われます。更新済みのサーバーで実行してください。
 group-changed-meanwhile = グループ { $group } は同時に変更されました。何も書いていません。再試行してください。
 group-not-reached = グループ { $group } は { $seconds } 秒たっても目的の状態になりません: { $state }、{ $reason }。確認: posthouse cluster status
 group-is-local = { $field }: { $value } は各ノード自身のグループです。

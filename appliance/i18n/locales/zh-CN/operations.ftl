@@ -94,6 +94,7 @@ group-stopped = 服务组 { $group } 停止，直到：posthouse group start { $
 group-started = 服务组 { $group } 在应在位置运行。
 group-not-found = 没有服务组 { $group }。请查看：posthouse group list
 group-exists = 服务组 { $group } 已存在。
+record-newer = 记录 { $record } 由较新的版本写入，在此修改会丢失新版本增加的内容：请在已升级的服务器上执行。
 group-changed-meanwhile = 服务组 { $group } 同时被他人更改；未写入任何内容。请重试。
 group-not-reached = { $seconds } 秒后服务组 { $group } 仍未达到要求：{ $state }；{ $reason }。请查看：posthouse cluster status
 group-is-local = { $field }：{ $value } 是每个节点自身的服务组。

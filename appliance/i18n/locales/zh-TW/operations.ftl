@@ -94,6 +94,7 @@ group-stopped = 服務群組 { $group } 停止，直到：posthouse group start 
 group-started = 服務群組 { $group } 在應在位置執行。
 group-not-found = 沒有服務群組 { $group }。請查看：posthouse group list
 group-exists = 服務群組 { $group } 已存在。
+record-newer = 記錄 { $record } 由較新的版本寫入，在此修改會遺失新版本增加的內容：請在已升級的伺服器上執行。
 group-changed-meanwhile = 服務群組 { $group } 同時被他人變更；未寫入任何內容。請重試。
 group-not-reached = { $seconds } 秒後服務群組 { $group } 仍未達到要求：{ $state }；{ $reason }。請查看：posthouse cluster status
 group-is-local = { $field }：{ $value } 是每個節點自身的服務群組。
