@@ -295,7 +295,7 @@ class Agent:
             for refusal in found.refused:
                 yield Notice(key="setting-unreadable", facts={"name": refusal.name, "detail": str(refusal.error)})
             yield from (Notice.of(rule) for rule in found.broken)
-        if (running := machine.keeper().get("release", self._release)) != self._release:
+        if (running := machine.keeper().get("release") or self._release) != self._release:
             facts = {"running": str(running), "installed": self._release, "node": self._identity.name}
             yield Notice(key="keeper-older", facts=facts)
 

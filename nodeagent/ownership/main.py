@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from appliance import (
     i18n,  # noqa: F401 - all code is loaded at the start: what is on disk later may be another release's
@@ -52,6 +52,14 @@ def is_only_voter(identity: NodeFile) -> bool:
     return not isinstance(host, str) and host.is_loopback
 
 
+def _release() -> str:
+    """The release of this process; empty where it runs from a source tree."""
+    try:
+        return version("posthouse")
+    except PackageNotFoundError:
+        return ""
+
+
 def main() -> None:
     """Run until it is to end; exclusive groups go on for a successor."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
@@ -70,7 +78,7 @@ def main() -> None:
         only_voter=is_only_voter(node),
         machine=Machine.this(node.watchdog),
         forks=forks,
-        release=version("posthouse"),
+        release=_release(),
     )
     ended = threading.Event()
 

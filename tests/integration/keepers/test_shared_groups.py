@@ -160,6 +160,27 @@ def test_a_keeper_that_is_ended_gives_its_groups_away(one: KeeperNode, controlle
     assert one.mounts() == []
 
 
+def test_a_keeper_that_another_release_is_to_follow_keeps_its_group_and_ends_when_it_has_none(
+    one: KeeperNode, controller: Controller
+) -> None:
+    assert one.process is not None
+    process = one.process
+    process.send_signal(signal.SIGHUP)
+    wait_until("it knows", lambda: one.report["superseded"], timeout=20)
+    seen = controller.wait_for_session(ONE)
+    wait_until("it renews", lambda: controller.wait_for_session(ONE).revision > seen.revision, timeout=20)
+    assert controller.wait_for_session(ONE).epoch == seen.epoch
+    assert process.poll() is None
+    assert one.serves()
+    assert one.mounts() == ["/srv/posthouse/shared"]
+    controller.place(None)
+    wait_until("it has made way", lambda: process.poll() is not None, timeout=20, explain=lambda: one.log)
+    one.process = None
+    assert process.returncode == 0
+    assert controller.owner() is None
+    assert one.mounts() == []
+
+
 def test_a_mount_that_is_under_way_is_ended_when_the_group_is_lost(
     node: Make, controller: Controller, group: ServiceGroup, disk: Disk
 ) -> None:
