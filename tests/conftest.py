@@ -12,16 +12,23 @@ the tests of one file stay together.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.lab import Lab, Node
 from tests.lab.appliance import copy_ca, initialise
 from tests.lab.lab import remove_stale
 
 _numbers = itertools.count(1)
+
+# The same examples in every run, so that what passed here passes elsewhere; POSTHOUSE_EXAMPLES=random draws afresh.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("random", settings.get_profile("default"))
+settings.load_profile("random" if os.environ.get("POSTHOUSE_EXAMPLES") == "random" else "same")
 
 
 @pytest.hookimpl(optionalhook=True)

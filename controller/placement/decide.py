@@ -92,12 +92,20 @@ class _Decision:
         if not misplaced:
             for wanted in self._wanted_first(bundle, homes):
                 if self._may_go(bundle, wanted):
-                    return self._choose(bundle, wanted, Why.TOGETHER if homes else Why.WISH)
+                    return self._gather(bundle, wanted, Why.TOGETHER if homes else Why.WISH)
         found = self.board.best(bundle, without=homes if misplaced else ())
         if found is not None:
             why = Why.APART if misplaced else Why.TOGETHER if homes else Why.HOME
             return self._choose(bundle, found, why)
         return self._make_do(bundle)
+
+    def _gather(self, bundle: Bundle, node: NodeName, why: Why) -> None:
+        """Bring the bundle together on `node`, or at once where all of it would go back to from there."""
+        back = self._failback(bundle, node) if why is Why.TOGETHER and self._leisure(bundle) else None
+        if back is None:
+            return self._choose(bundle, node, why)
+        self.budget -= len(bundle.groups)
+        return self._choose(bundle, back, Why.FAILBACK)
 
     def _wanted_first(self, bundle: Bundle, homes: list[NodeName]) -> Iterator[NodeName]:
         """The node where most of the bundle is, or the operator's wish for a bundle that is nowhere."""

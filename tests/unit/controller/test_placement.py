@@ -35,6 +35,13 @@ def case(expected: dict[str, str | None], why: dict[str, Why] | None = None, **g
 
 
 CASES = {
+    "a pair of which one runs comes together at once where both would go back to": case(
+        {"g": "c", "h": "c"},
+        {"g": Why.FAILBACK, "h": Why.FAILBACK},
+        nodes=["c", node("d", labels={"disk": "fast"})],
+        groups=[group("g", "c", labels={"disk": "fast"}, together={"h"}, failback=AUTOMATIC), group("h")],
+        running={"h": "d"},
+    ),
     "a new group goes to its first candidate": case({"g": "b"}, nodes="abc", groups=[group("g", "b", "a")]),
     "to the next one when the first is down": case({"g": "a"}, nodes="abc", groups=[group("g", "b", "a")], down="b"),
     "nowhere when no candidate is ready": case(
