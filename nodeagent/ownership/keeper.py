@@ -89,6 +89,10 @@ class Keeper:
         )
         self._renew_at = self._began
         self._asking = self._failing = False
+        #: A session of another boot under this node's name: its revision, and since when it is seen so.
+        self._foreign: tuple[int, float] | None = None
+        self._copied = False
+        self._only_voter = only_voter
         self._swept = self._reported = 0.0
         self._killed: frozenset[GroupName] = frozenset()
         self._release = release  # of this process, whatever is installed by now
@@ -194,8 +198,11 @@ class Keeper:
         def found(records: list[Record] | None) -> None:
             self._asking = False
             opening = None
+            seen = _session(records[0], self._node) if records else None
+            if seen is not None and not self._may_end(seen):
+                self._renew_at = boottime() + _RETRY
+                return
             if records is not None:
-                seen = _session(records[0], self._node) if records else None
                 opening = owner.opening(self._shared.state, seen, boottime(), self._shared.me)
             if opening is None:
                 self._renewal_failed()
@@ -205,6 +212,23 @@ class Keeper:
 
         self._asking = True
         self._renewals.ask(read, found)
+
+    def _may_end(self, seen: SessionSeen) -> bool:
+        """Whether a session of this node's name is a dead one.
+
+        One of this boot is: a keeper before this one opened it. One of another boot may be that of a machine that goes
+        by the same name and lives, a copy of this one: to end it would let its groups be given away while they are
+        served. It is a dead one's when it has stood still for D. A store of this node alone has no other writer.
+        """
+        same = (seen.record.boot_id, seen.record.machine_id) == (self._machine.boot_id, self._machine.machine_id)
+        if same or self._only_voter:
+            return True
+        if self._foreign is None or self._foreign[0] != seen.revision:
+            if self._foreign is not None and not self._copied:
+                self._copied = True
+                log.critical("another machine lives under the name %s: this one takes nothing beside it", self._node)
+            self._foreign = seen.revision, boottime()
+        return boottime() - self._foreign[1] >= self._timings.timing.demote
 
     def _send(self, transaction: Transaction, answer: Callable[[Outcome | None], None]) -> None:
         patience = owner.patience(self._shared.state, boottime(), self._shared.me)

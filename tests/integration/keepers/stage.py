@@ -67,16 +67,22 @@ class KeeperNode:
     engines: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        etc = self.folder / "etc"
-        shutil.copytree(self.pki, etc / "pki", symlinks=True)
+        shutil.copytree(self.pki, self.folder / "etc/pki", symlinks=True)
+        self._write_card(self.endpoint)
+        self.cgroup.mkdir()
+
+    def among_others(self) -> None:
+        """Say that the store has another member, which does not answer: else it is this node's alone."""
+        self._write_card(self.endpoint, "https://127.0.0.1:1")
+
+    def _write_card(self, *endpoints: str) -> None:
         card = NodeFile(
             name=self.name,
             hostname=f"{self.name}.example.test",
             roles=frozenset({Role.STORE}),
-            store=StoreAccess(endpoints=(self.endpoint,)),
+            store=StoreAccess(endpoints=endpoints),
         )
-        (etc / "node.yaml").write_text(dump(card))
-        self.cgroup.mkdir()
+        (self.folder / "etc/node.yaml").write_text(dump(card))
 
     @property
     def cgroup(self) -> Path:

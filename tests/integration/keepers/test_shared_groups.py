@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from appliance.cluster import keys
-from appliance.cluster.model import Basis, OwnershipStage, ServiceGroup, VolumeDriver, VolumeSpec
+from appliance.cluster.model import Basis, OwnershipStage, ServiceGroup, Session, VolumeDriver, VolumeSpec
 from appliance.cluster.names import GroupName, NodeName
 from nodeagent.resources.volumes.ext4 import parse_superblock, read_direct
 from tests.integration.etcd_server import EtcdServer
@@ -151,6 +151,27 @@ def test_a_keeper_that_was_killed_leaves_its_successor_nothing_but_work(
     owner = controller.owner()
     assert owner is not None
     assert owner.record.session_epoch == session.epoch
+
+
+def test_a_copy_of_a_machine_that_lives_does_not_end_its_session(node: Make, controller: Controller) -> None:
+    """Whoever ends it lets its groups be given away, as if it had come back with nothing mounted."""
+
+    def renew() -> int:
+        said = Session(node=ONE, boot_id="another", machine_id="")
+        return controller.store.put(keys.session(ONE), said.model_dump_json())
+
+    renew()
+    living = controller.session(ONE)
+    assert living is not None
+    copy, began = node(ONE), boottime()
+    copy.among_others()
+    copy.start()
+    wait_until("it was seen for long", lambda: bool(renew()) and boottime() - began > 3 * TIMING.demote + 2, timeout=30)
+    seen = controller.session(ONE)
+    assert seen is not None
+    assert seen.epoch == living.epoch, copy.log
+    assert "another machine" in copy.log
+    assert controller.wait_for_session(ONE, after=living.epoch)  # it is renewed no more: it was a dead one's
 
 
 def test_a_keeper_that_is_ended_gives_its_groups_away(one: KeeperNode, controller: Controller) -> None:
