@@ -1,4 +1,8 @@
-"""`./run demo` starts the demo and tells what it did; `./run demo stop` ends it. Called by ./run, as root."""
+"""`./run demo` starts the demo and tells what it did. Called by ./run, as root.
+
+`./run demo kill|freeze|partition NODE`, `move GROUP NODE`, `heal` and `status` let anyone watch a failover;
+`./run demo stop` ends it.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,23 @@ import secrets
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from functools import partial
 
-from tests.demo import clients
+from tests.demo import background, blows, clients
 from tests.demo.clients import Account
-from tests.demo.state import CA_FILE, FOLDER, NAME, State, shown
-from tests.lab import Lab, LabError, Node, wait_until
-from tests.lab.appliance import NotHealthy, copy_ca, create_domain, create_mailbox, initialise
-from tests.lab.forward import Forward
+from tests.demo.state import CA_FILE, FOLDER, LOAD_FILE, NAME, State, shown
+from tests.lab import Lab, LabError, wait_until
+from tests.lab.appliance import NotHealthy, copy_ca, create_domain, create_mailbox
+from tests.lab.cluster import Cluster
+from tests.lab.fence import FenceDevice
 from tests.lab.host import Process
+from tests.load.mail_load import People
 
 Reader = Callable[[int, ssl.SSLContext, Account], list[EmailMessage]]
 
@@ -60,27 +66,6 @@ def running() -> Lab | None:
     return None
 
 
-def forward(lab: Lab, node: Node) -> dict[int, int]:
-    """Start the process that forwards ports; the lab lives as long as it does. Return node port -> host port."""
-    wanted = [str(Forward(host, node.address, port)) for port, host in PORTS.items()]
-    with (FOLDER / "forward.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lab.forward", lab.namespace, *wanted],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    owner = Process.of(process.pid)
-    if not line or owner is None:
-        raise LabError(f"forwarding ports failed: {(FOLDER / 'forward.log').read_text()}")
-    lab.hand_over(owner)
-    return {int(port): host for port, host in json.loads(line).items()}
-
-
 def exchange(state: State) -> None:
     """Send a message from the first account to the second, and read it back in both ways."""
     alice, bob = state.accounts
@@ -102,79 +87,124 @@ def exchange(state: State) -> None:
         print(f"      {arrived[0]['Subject']}")
 
 
-def tell(state: State) -> None:
+def tell(state: State, cluster: Cluster) -> None:
     """Say how to use the running demo."""
     print(f"\nIt keeps running. From this machine (server name {state.hostname}):")
     for name, port, security in SERVICES:
-        print(f"  {name:<24} 127.0.0.1:{state.ports[port]:<6} {security:<9} (port {port} of the node)")
+        print(f"  {name:<24} 127.0.0.1:{state.ports[port]:<6} {security:<9} (port {port} of {cluster.address})")
     print("Mailboxes:")
     for account in state.accounts:
         print(f"  {account.address:<24} password {account.password}")
     print(f"Certificate authority to trust: {shown(CA_FILE)}")
     print(f"A shell inside: ./run lab shell {NAME}/mail1    Stop: ./run demo stop")
+    print("Watch it survive: ./run demo kill mail1    (or freeze, partition; move mail mail2; heal; status)")
+
+
+def show_status(cluster: Cluster) -> None:
+    """What an operator sees, and how much mail the load has sent."""
+    print("\nposthouse cluster status:\n")
+    print(textwrap.indent(cluster.answering().run("posthouse", "cluster", "status", check=False).stdout, "  "))
+    with suppress(FileNotFoundError):
+        load = json.loads(LOAD_FILE.read_text())
+        print(f"The load so far: {load['accepted']} messages accepted, {load['changed']} changes confirmed.")
 
 
 def start() -> None:
-    """Boot, initialise, exchange a message, and leave it running."""
-    state = State.load()
-    if running() and state:
+    """Boot a cluster, exchange a message, and leave it running under a small load."""
+    state, lab = State.load(), running()
+    if lab and state:
         print("The demo runs already.")
-        tell(state)
+        tell(state, cluster_of(lab))
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     print("Posthouse demo")
     lab = Lab.create(NAME)
-    node = None
+    beside: list[Process] = []
     try:
-        node = lab.node("mail1")
-        with step("booting the root filesystem with systemd"):
-            node.boot()
-        with step("posthouse init"):
-            initialise(node)
+        with lab.enter():
+            cluster = Cluster.build(lab, FenceDevice(lab), step=_step)
+        beside.append(background.switch(lab))
         accounts = tuple(Account(f"{name}@{DOMAIN}", secrets.token_urlsafe(12)) for name in ("alice", "bob"))
-        with step(f"posthouse domain create {DOMAIN}"):
-            create_domain(node, DOMAIN)
-        for account in accounts:
-            with step(f"posthouse mailbox create {account.address}"):
-                create_mailbox(node, account.address, account.password)
-        copy_ca(node, CA_FILE)
-        state = State(node.hostname, forward(lab, node), accounts)
+        people(cluster, accounts)
+        load = People("load.test", secrets.token_urlsafe(12))
+        with step(f"{len(load.all)} more mailboxes for a small load"):
+            cluster.add_people(load.domain, load.all, load.password)
+        copy_ca(cluster.nodes[0], CA_FILE)
+        ports = background.forward(lab, PORTS)
+        with lab.enter():
+            beside.append(background.load(load))
+        probe = Account(load.probe, load.password)
+        state = State(cluster.nodes[0].hostname, ports, accounts, probe, tuple(beside))
         state.save()
         exchange(state)
     except BaseException as error:
-        if node and not getattr(error, "__notes__", None):
-            error.add_note(node.last_words(30))
-        stop(lab)
+        if lab.nodes and not getattr(error, "__notes__", None):
+            error.add_note(next(iter(lab.nodes.values())).last_words(30))
+        stop(lab, beside)
         raise
-    tell(state)
+    show_status(cluster)
+    tell(state, cluster)
 
 
-def stop(lab: Lab) -> None:
-    """End the forwarder and the lab, forget the passwords."""
+def _step(title: str, action: Callable[[], object]) -> None:
+    with step(title):
+        action()
+
+
+def people(cluster: Cluster, accounts: Sequence[Account]) -> None:
+    """Create the demo's domain and mailboxes."""
+    node = cluster.answering()
+    with step(f"posthouse domain create {DOMAIN}"):
+        create_domain(node, DOMAIN)
+    for account in accounts:
+        with step(f"posthouse mailbox create {account.address}"):
+            create_mailbox(node, account.address, account.password)
+
+
+def cluster_of(lab: Lab) -> Cluster:
+    """The running demo's cluster."""
+    return Cluster(lab, tuple(lab.nodes.values()), lab.disks["volume"], FenceDevice(lab))
+
+
+def stop(lab: Lab, beside: Sequence[Process]) -> None:
+    """End what runs beside, the forwarder and the lab; forget the passwords."""
+    for process in beside:
+        process.signal(signal.SIGTERM)
     if lab.owner != Process.of(os.getpid()):
         lab.owner.signal(signal.SIGTERM)
     lab.close()
     shutil.rmtree(FOLDER, ignore_errors=True)
 
 
+def with_running(words: list[str]) -> int:
+    """What needs a running demo."""
+    lab, state = running(), State.load()
+    if lab is None or state is None:
+        print("The demo does not run.")
+        return 0 if words == ["stop"] else 1
+    if words == ["stop"]:
+        stop(lab, state.beside)
+        print("The demo is stopped; nothing of it is left.")
+    elif words == ["status"]:
+        show_status(cluster_of(lab))
+    else:
+        with lab.enter():
+            blows.strike(cluster_of(lab), state, words)
+    return 0
+
+
 def main() -> int:
     """Return the exit status."""
     words = sys.argv[1:]
-    if words not in ([], ["stop"]):
-        print("usage: ./run demo [stop]", file=sys.stderr)
-        return 2
-    if words == ["stop"]:
-        lab = running()
-        if lab is None:
-            print("The demo does not run.")
-            return 0
-        stop(lab)
-        print("The demo is stopped; nothing of it is left.")
-        return 0
     try:
+        if words:
+            return with_running(words)
         start()
     except BrokenPipeError:
         return 1  # nobody listens any more
+    except blows.Usage as error:
+        print(error, file=sys.stderr)
+        return 2
     except (LabError, NotHealthy, OSError, imaplib.IMAP4.error, poplib.error_proto) as error:
         print(f"\nThe demo failed: {type(error).__name__}: {error}", file=sys.stderr)
         print("\nThe node's last journal lines:", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)

@@ -15,6 +15,8 @@ from tests.demo import clients
 from tests.lab.host import BUILD, REPOSITORY
 from tests.lab.lab import names
 
+pytestmark = pytest.mark.timeout(300)
+
 NAME = f"demo-test-{os.getpid()}"
 
 
@@ -73,6 +75,25 @@ def test_a_second_start_says_that_it_runs_and_tells_the_same_again(
     assert again.returncode == 0
     assert "runs already" in again.stdout
     assert bobs_password(again.stdout) == bobs_password(started.stdout)
+
+
+def test_a_move_and_the_death_of_a_node_are_survived_and_told_in_milliseconds(
+    started: subprocess.CompletedProcess[str],
+) -> None:
+    moved = demo("move", "mail", "mail2")
+    assert "mail is on mail2" in moved.stdout, moved.stdout + moved.stderr
+    killed = demo("kill", "mail2")
+    assert re.search(r"SMTP: clients had no answer for \d+ ms", killed.stdout), killed.stdout + killed.stderr
+    assert re.search(r"mail is on mail[13]\n", killed.stdout)
+    healed = demo("heal")
+    assert "the cluster is whole" in healed.stdout, healed.stdout + healed.stderr
+    told = demo("status").stdout
+    assert "The cluster is well" in told
+    assert re.search(r"The load so far: \d+ messages accepted", told)
+
+
+def test_other_words_are_answered_with_the_usage(started: subprocess.CompletedProcess[str]) -> None:
+    assert demo("explode", "mail1").returncode == 2
 
 
 def test_after_stop_nothing_is_left(started: subprocess.CompletedProcess[str]) -> None:

@@ -42,6 +42,9 @@ class Mode(Enum):
     LIES = "lies"
     #: Switches off, and says that it failed.
     UNSURE = "unsure"
+    #: Says that it has switched off, and that the plug is off, and is wrong both times. Then nothing protects but the
+    #: owner's own deadline.
+    BLIND = "blind"
 
 
 class FenceDevice:
@@ -119,8 +122,9 @@ class FenceDevice:
         if mode in (Mode.HANGS, Mode.REFUSES):
             return _said(_FAILED, "the switch refuses")
         if action == "status":
-            return _said(_STATUS_ON, "Status: ON") if node.running else _said(_STATUS_OFF, "Status: OFF")
-        if action in ("off", "reboot") and mode is not Mode.LIES:
+            on = node.running and mode is not Mode.BLIND
+            return _said(_STATUS_ON, "Status: ON") if on else _said(_STATUS_OFF, "Status: OFF")
+        if action in ("off", "reboot") and mode not in (Mode.LIES, Mode.BLIND):
             node.kill()
         if action in ("on", "reboot") and not node.running:
             node.launch()
