@@ -146,6 +146,9 @@ class Failover:
             name, request = NodeName(node), seen.fact
             spec = known.specs.get(name)
             guard = Guard(keys.fence_request(name), Field.MOD_REVISION, seen.revision)
+            session = known.look.sessions.get(name)
+            if session is not None and session.epoch > request.session_epoch:
+                spec = None  # it has come back since: whoever asked did not mean this session
             if spec is not None and self._requested.get(name) != seen.revision:
                 at_once, by = spec.model_copy(update={"delay": 0.0}), {"by": request.by}
                 if self.fences.order(led, at_once, request.session_epoch, [guard], "event-fence-requested", by):
@@ -160,9 +163,13 @@ class Failover:
             owner, spec = known.look.owners.get(group), known.specs.get(node)
             if owner is None or owner.record.node != node or spec is None or self._stuck.get(group) == owner.epoch:
                 continue
-            guard = Guard(keys.owner(group), Field.MOD_REVISION, owner.epoch)
             session = owner.record.session_epoch
-            if self.fences.order(led, spec, session, [guard], "event-fence-stuck", {"group": group}):
+            guards = [
+                Guard(keys.owner(group), Field.MOD_REVISION, owner.epoch),
+                Guard(keys.session(node), Field.CREATE_REVISION, session),
+            ]
+            at_once = spec.model_copy(update={"delay": 0.0})  # it fences nobody: there is no duel to be decided
+            if self.fences.order(led, at_once, session, guards, "event-fence-stuck", {"group": group}):
                 self._stuck[group] = owner.epoch
 
     # --- grants that nobody took up -----------------------------------------------------------------------

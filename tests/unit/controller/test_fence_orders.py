@@ -1,0 +1,77 @@
+"""Whom the leader orders off, and when not: the store takes everything, and no program is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.cluster import keys
+from appliance.cluster.decided import FenceRequest, FenceSpec
+from appliance.cluster.names import GroupName, NodeName, Seconds
+from appliance.coordination.store import Delete, Outcome, Put
+from controller.election import Led
+from controller.events import DecisionLog
+from controller.failover import Failover
+from controller.fencing.progress import Fences
+from controller.view import Seen
+from tests.unit.controller.situations import group
+from tests.unit.controller.test_cases import EPOCHS, known
+
+A = NodeName("a")
+
+
+@dataclass
+class Agreeable:
+    """A store in which every guard holds."""
+
+    changed: list[str] = field(default_factory=list)
+
+    def transact(self, guards: Any, changes: list[Put | Delete], **_: Any) -> Outcome:
+        self.changed += [each.key for each in changes]
+        return Outcome(succeeded=True, revision=1000)
+
+
+@dataclass
+class Desk:
+    """Notes what is ordered."""
+
+    ordered: list[tuple[NodeName, int]] = field(default_factory=list)
+
+    def busy(self, node: NodeName) -> bool:
+        return False
+
+    def order(self, spec: FenceSpec, session_epoch: int) -> None:
+        self.ordered.append((spec.node, session_epoch))
+
+
+def failover(desk: Any) -> Failover:
+    log = DecisionLog(NodeName("b"))
+    return Failover(log, Fences(desk, log, lambda: 1000.0))
+
+
+def tables(epoch: int, delay: float = 0.0) -> dict[str, Any]:
+    return {
+        keys.FENCE_SPECS: {"a": Seen(FenceSpec(node=A, agent="fence_x", delay=delay), 1)},
+        keys.FENCE_REQUESTS: {"a": Seen(FenceRequest(node=A, session_epoch=epoch, by="me"), 9)},
+    }
+
+
+def test_a_wish_to_fence_is_about_the_session_that_it_names() -> None:
+    for epoch, ordered in ((EPOCHS["a"], [(A, EPOCHS["a"])]), (EPOCHS["a"] - 1, [])):
+        desk, store = Desk(), Agreeable()
+        led: Any = Led(store, 7, Seconds(1.0))  # type: ignore[arg-type]
+        failover(desk).request(led, known(group("g"), owned={"g": "a"}, tables=tables(epoch)))
+        assert desk.ordered == ordered
+        assert (keys.fence_request(A) in store.changed) == (not ordered)  # of a session that is over: forgotten
+
+
+def test_a_node_that_cannot_let_go_is_cut_off_whatever_delay_its_fence_has() -> None:
+    """The delay is for two that fence each other, and begins anew when nobody is to be fenced for silence."""
+    desk = Desk()
+    led: Any = Led(Agreeable(), 7, Seconds(1.0))  # type: ignore[arg-type]
+    seen = known(group("g"), owned={"g": "a"}, tables=tables(EPOCHS["a"], delay=5.0))
+    hand = failover(desk)
+    for _ in range(2):
+        hand.fences.healed(frozenset())
+        hand.cut_off_stuck(led, seen, {GroupName("g"): A})
+    assert desk.ordered == [(A, EPOCHS["a"])]
