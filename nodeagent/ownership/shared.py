@@ -88,13 +88,19 @@ class Shared:
         owners = {
             name: seen
             for name, seen in view.owners.items()
-            if name in holdings or (name not in exclusive and view.groups.get(name) is not None)
+            if name in holdings or (name not in exclusive and self._may_be_here(view.groups.get(name)))
         }
         preempts = frozenset(name for name, group in view.groups.items() if group is not None and _keyed(group))
         self._step(owner.seen(self.state, owners, self.me, preempts=preempts))
         for group in list(self.state.holdings):
             if self._wanted_elsewhere(group):
                 self._step(owner.move(self.state, group))
+
+    def _may_be_here(self, group: ServiceGroup | None) -> bool:
+        """Whether it can be read, and is not another node's own folder: a grant may be older than that it became so."""
+        if group is None:
+            return False
+        return not any(group.held_exclusively_by(node) for node in group.candidates if node != self.me.node)
 
     def act(self) -> None:
         """Confirm what is prepared, hand over what is stopped."""
