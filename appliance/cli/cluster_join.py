@@ -54,12 +54,15 @@ def cluster_begin(address_text: str, as_json: bool) -> None:
 def cluster_token(roles_text: str, lifetime: str, as_json: bool) -> None:
     need_root()
     roles = read_roles(roles_text)
-    seconds = parse_duration(lifetime)
+    try:
+        lasting = timedelta(seconds=(seconds := parse_duration(lifetime)))
+    except (ValueError, OverflowError) as error:
+        raise BadInput("lifetime", "join-token-lifetime", days=join_tokens.LONGEST.days) from error
     with connect() as store:
         addresses = tuple(node.address for node in cluster_state.control_nodes(store) if node.address)
         if not addresses:
             raise PosthouseError("cluster-not-made")
-        token = join_tokens.issue(store, roles, timedelta(seconds=seconds))
+        token = join_tokens.issue(store, roles, lasting)
     ticket = Ticket(addresses=addresses, authority=cluster_init.authority_fingerprint(), token=token).text()
     emit({"token": ticket, "roles": roles, "lifetime": seconds}, as_json, lambda: [ticket])
 

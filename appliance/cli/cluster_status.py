@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from unicodedata import category
 
 import click
 
@@ -80,10 +81,11 @@ def _reasons(seen: Overview) -> Iterable[str]:
 
 
 def event_line(event: ClusterEvent) -> str:
-    """One event in the reader's language."""
+    """One event in the reader's language, one line: every node may write events, and none may command a terminal."""
     told = in_words(Notice(key=event.key, facts=dict(event.facts)))
     about = " ".join(filter(None, (event.group, event.node)))
-    return f"{moment(event.at)}  {event.by}  {event.part}  {f'{about}: ' if about else ''}{told}"
+    line = f"{moment(event.at)}  {event.by}  {event.part}  {f'{about}: ' if about else ''}{told}"
+    return "".join("\N{REPLACEMENT CHARACTER}" if category(each) == "Cc" else each for each in line)
 
 
 def _group_state(line: GroupLine) -> str:
