@@ -1,4 +1,4 @@
-"""The queue of this node's Postfix instance, by Postfix's own programs: postqueue(1), postcat(1), postsuper(1)."""
+"""The queue of a group that this node owns, by Postfix's own programs: postqueue(1), postcat(1), postsuper(1)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from appliance import paths
-from appliance.cluster.names import MAIL_GROUP, EngineName, InstanceId, Seconds
+from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.errors import BadInput, NotFound, PosthouseError, Unavailable
 
 #: Every message at once (postsuper(1)).
 ALL = "ALL"
-_CONFIG = paths.config(InstanceId(EngineName("postfix"), MAIL_GROUP))
+_POSTFIX = EngineName("postfix")
 _DEADLINE = Seconds(120.0)
 #: Long and short queue ids (postconf(5), enable_long_queue_ids).
 _ID = re.compile(r"[0-9A-Za-z]{6,32}")
@@ -63,46 +63,46 @@ def read(lines: Sequence[str]) -> Iterator[Queued]:
         yield Queued.model_validate(told)
 
 
-def messages() -> Iterator[Queued]:
+def messages(group: GroupName) -> Iterator[Queued]:
     """Every message, in the queue's own order. Raises Unavailable, PosthouseError."""
     # not splitlines: JSON strings may hold U+2028
-    return read([line for line in _run("postqueue", "-j").split("\n") if line])
+    return read([line for line in _run(group, "postqueue", "-j").split("\n") if line])
 
 
-def find(queue_id: str) -> Queued:
+def find(group: GroupName, queue_id: str) -> Queued:
     """One message. Raises BadInput, NotFound, Unavailable."""
     _checked(queue_id)
-    for message in messages():
+    for message in messages(group):
         if message.queue_id == queue_id:
             return message
     raise NotFound("queue-unknown", id=queue_id)
 
 
-def text(queue_id: str, *, whole: bool) -> str:
+def text(group: GroupName, queue_id: str, *, whole: bool) -> str:
     """The message's head, or all of it. Raises BadInput, PosthouseError, Unavailable."""
     _checked(queue_id)
     parts = ("-h", "-b") if whole else ("-h",)
-    return _run("postcat", *parts, "-q", queue_id)
+    return _run(group, "postcat", *parts, "-q", queue_id)
 
 
-def flush(queue_id: str | None = None) -> None:
+def flush(group: GroupName, queue_id: str | None = None) -> None:
     """Try to deliver now: one message, or all that wait. Raises BadInput, NotFound, Unavailable."""
     if queue_id is None:
-        _run("postqueue", "-f")
+        _run(group, "postqueue", "-f")
         return
-    find(queue_id)
-    _run("postqueue", "-i", queue_id)
+    find(group, queue_id)
+    _run(group, "postqueue", "-i", queue_id)
 
 
-def change(kind: Change, ids: Sequence[str]) -> int:
+def change(group: GroupName, kind: Change, ids: Sequence[str]) -> int:
     """Delete, hold or release messages; returns how many. Raises BadInput, NotFound (none of them is there any more),
     Unavailable."""
     for each in ids:
         _checked(each)
     if list(ids) == [ALL]:
-        done = _run("postsuper", kind.value, ALL, said=True)
+        done = _run(group, "postsuper", kind.value, ALL, said=True)
     else:
-        done = _run("postsuper", kind.value, "-", said=True, given="".join(f"{each}\n" for each in ids))
+        done = _run(group, "postsuper", kind.value, "-", said=True, given="".join(f"{each}\n" for each in ids))
     counted = _COUNT.search(done)
     count = int(counted[1]) if counted else 0
     if count == 0 and list(ids) != [ALL]:
@@ -115,13 +115,13 @@ def _checked(queue_id: str) -> None:
         raise BadInput("id", "queue-bad-id", value=queue_id)
 
 
-def _run(program: str, *words: str, given: str = "", said: bool = False) -> str:
+def _run(group: GroupName, program: str, *words: str, given: str = "", said: bool = False) -> str:
     """Run one of Postfix's programs on the instance; return its output, or what it said on standard error."""
-    if not paths.owned_marker(MAIL_GROUP).exists():
-        raise Unavailable("queue-not-here", group=MAIL_GROUP)
+    if not paths.owned_marker(group).exists():
+        raise Unavailable("queue-not-here", group=group)
     try:
         done = subprocess.run(
-            [program, "-c", str(_CONFIG), *words],
+            [program, "-c", str(paths.config(InstanceId(_POSTFIX, group))), *words],
             input=given,
             capture_output=True,
             encoding="utf-8",

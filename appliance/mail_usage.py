@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from appliance import paths
-from appliance.cluster.names import MAIL_GROUP, EngineName, InstanceId, Seconds
+from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.directory.model import Mailbox
 from appliance.errors import Unavailable
 
-_CONFIG = paths.config(InstanceId(EngineName("dovecot"), MAIL_GROUP)) / "dovecot.conf"
+_DOVECOT = EngineName("dovecot")
 _DEADLINE = Seconds(600.0)
 
 
@@ -35,18 +35,21 @@ class Usage:
 
 
 def usage(mailboxes: Sequence[Mailbox]) -> Iterator[Usage]:
-    """The usage of these mailboxes, in their order. Raises Unavailable."""
-    limited = quota_rows(_ask([each.address for each in mailboxes if each.quota], "quota", "get"))
-    sums = sum_rows(_ask([each.address for each in mailboxes if not each.quota], *_STATUS))
+    """The usage of these mailboxes, in their order. Raises Unavailable when one's group is not on this node."""
+    counted: dict[str, Counted] = {}
+    for group in dict.fromkeys(GroupName(each.group) for each in mailboxes):
+        mine = [each for each in mailboxes if each.group == group]
+        counted |= quota_rows(_ask(group, [each.address for each in mine if each.quota], "quota", "get"))
+        counted |= sum_rows(_ask(group, [each.address for each in mine if not each.quota], *_STATUS))
     for each in mailboxes:
-        used, messages = (limited if each.quota else sums).get(each.address, (None, None))
+        used, messages = counted.get(each.address, (None, None))
         yield Usage(each.address, used, messages, each.quota)
 
 
 def recount(mailbox: Mailbox) -> None:
     """Count what the mailbox holds anew, after files were put there behind Dovecot's back. Raises Unavailable."""
     if mailbox.quota:
-        _ask([mailbox.address], "quota", "recalc")
+        _ask(GroupName(mailbox.group), [mailbox.address], "quota", "recalc")
 
 
 #: Without a quota nothing is counted; the folders' own sums stand for it.
@@ -72,18 +75,19 @@ def sum_rows(lines: Sequence[str]) -> Mapping[str, Counted]:
     return {row["Username"]: (int(row["vsize"]), int(row["messages"])) for row in rows}
 
 
-def _ask(addresses: Sequence[str], *command: str) -> list[str]:
+def _ask(group: GroupName, addresses: Sequence[str], *command: str) -> list[str]:
     """One doveadm for all these mailboxes; the lines it printed. Raises Unavailable."""
     if not addresses:
         return []
-    if not paths.owned_marker(MAIL_GROUP).exists():
-        raise Unavailable("usage-not-here", group=MAIL_GROUP)
+    if not paths.owned_marker(group).exists():
+        raise Unavailable("usage-not-here", group=group)
+    config = paths.config(InstanceId(_DOVECOT, group)) / "dovecot.conf"
     at = 2 if command[0] == "mailbox" else len(command)
     # doveadm reads the list by position: a pipe will not do
     with tempfile.NamedTemporaryFile("w", prefix="posthouse-", suffix=".list") as users:
         users.writelines(f"{each}\n" for each in addresses)
         users.flush()
-        words = ["doveadm", "-c", str(_CONFIG), "-f", "tab", *command[:at], "-F", users.name, *command[at:]]
+        words = ["doveadm", "-c", str(config), "-f", "tab", *command[:at], "-F", users.name, *command[at:]]
         try:
             done = subprocess.run(
                 words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DEADLINE, check=False

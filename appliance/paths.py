@@ -49,3 +49,9 @@ def run(instance: InstanceId) -> Path:
 def owned_marker(group: GroupName) -> Path:
     """Stands while the keeper says that this node owns the group; units refuse to start without it."""
     return OWNED / group
+
+
+def groups_here() -> tuple[GroupName, ...]:
+    """The groups with mail that this node owns, as its keeper says."""
+    names = sorted(marker.name for marker in OWNED.glob("[a-z]*"))
+    return tuple(GroupName(name) for name in names if name != LOCAL_GROUP)

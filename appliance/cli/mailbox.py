@@ -21,9 +21,10 @@ from appliance.cli.accounts import (
     status_text,
     switch,
 )
+from appliance.cli.mailbox_move import move
 from appliance.cli.mailbox_usage import recount, usage
 from appliance.cli.output import Column, details, emit, json_option, plain
-from appliance.cluster.names import MAIL_GROUP
+from appliance.cluster.names import GroupName
 from appliance.directory import bulk, purge
 from appliance.directory.addresses import any_address, displayed
 from appliance.directory.model import KEEP, Mailbox, MailboxChange, Status
@@ -96,6 +97,7 @@ def create(  # noqa: PLR0917 - one parameter an option
 
 mailbox.add_command(usage)
 mailbox.add_command(recount)
+mailbox.add_command(move)
 
 
 @mailbox.command("list", help=lazy("mailbox-list-help"))
@@ -242,14 +244,14 @@ def restore(name: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help=lazy("account-option-yes"))
 @json_option
 def purge_(name: str | None, yes: bool, as_json: bool) -> None:
-    volume = paths.volume(MAIL_GROUP)
     with DirectoryService.connect() as directory:
         if name is None:
-            purged = list(purge.purge_due(directory, volume, MAIL_GROUP))
+            here = paths.groups_here()
+            purged = [each for group in here for each in purge.purge_due(directory, paths.volume(group), group)]
         else:
             found = directory.mailboxes.find_deleted(name)
             confirm("mailbox-confirm-purge", yes, address=displayed(found.address), id=found.id)
-            purged = [purge.purge_one(directory, volume, found.id)]
+            purged = [purge.purge_one(directory, paths.volume(GroupName(found.group)), found.id)]
     emit(
         purged,
         as_json,
@@ -313,6 +315,8 @@ def _page(found: Mailbox, aliases: list[str]) -> list[str]:
             (translate("mailbox-column-quota"), quota_text(found.quota)),
             (translate("mailbox-label-password"), _time(found.password_changed_at) or translate("mailbox-no-password")),
             (translate("mailbox-label-aliases"), ", ".join(aliases) or None),
+            (translate("mailbox-label-group"), found.group),
+            (translate("mailbox-label-moving"), found.moving_to),
             (translate("mailbox-label-home"), found.path),
             (translate("mailbox-label-previous"), found.previous_address),
             (translate("account-column-description"), found.description),

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import click
 
-from appliance import mail_queue
+from appliance import mail_queue, paths
 from appliance.cli.accounts import confirm, emit_list
 from appliance.cli.output import Column, details, emit, json_option, plain, printable
+from appliance.cluster.names import MAIL_GROUP, EngineName, GroupName, InstanceId, group_name
 from appliance.errors import BadInput
 from appliance.i18n import lazy, translate
 from appliance.mail_queue import ALL, Change, Queued
+from appliance.paths import groups_here
 from appliance.settings.units import about_size
 
 
@@ -34,32 +36,46 @@ _COLUMNS = (
 )
 
 
+def _group(_context: click.Context, _parameter: click.Parameter, given: str | None) -> GroupName:
+    """The group that is named, else the one whose queue is here when there is one alone, else `mail`."""
+    if given is not None:
+        return group_name(given)
+    here = [group for group in groups_here() if paths.config(InstanceId(EngineName("postfix"), group)).exists()]
+    return here[0] if len(here) == 1 else MAIL_GROUP
+
+
+_of_group = click.option("--group", callback=_group, help=lazy("queue-option-group"))
+
+
 @click.group(help=lazy("queue-help"))
 def queue() -> None: ...
 
 
 @queue.command("list", help=lazy("queue-list-help"))
 @click.option("--limit", type=click.IntRange(min=0), help=lazy("account-option-limit"))
+@_of_group
 @json_option
-def list_(limit: int | None, as_json: bool) -> None:
-    emit_list(mail_queue.messages(), as_json, _COLUMNS, limit)
+def list_(limit: int | None, group: GroupName, as_json: bool) -> None:
+    emit_list(mail_queue.messages(group), as_json, _COLUMNS, limit)
 
 
 @queue.command(help=lazy("queue-show-help"))
 @click.argument("queue_id", metavar="ID")
 @click.option("--whole", is_flag=True, help=lazy("queue-option-whole"))
+@_of_group
 @json_option
-def show(queue_id: str, whole: bool, as_json: bool) -> None:
-    found = mail_queue.find(queue_id)
-    text = mail_queue.text(queue_id, whole=whole)
+def show(queue_id: str, whole: bool, group: GroupName, as_json: bool) -> None:
+    found = mail_queue.find(group, queue_id)
+    text = mail_queue.text(group, queue_id, whole=whole)
     emit({**plain(found), "text": text}, as_json, lambda: _page(found, text))
 
 
 @queue.command(help=lazy("queue-flush-help"))
 @click.argument("queue_id", metavar="[ID]", required=False)
+@_of_group
 @json_option
-def flush(queue_id: str | None, as_json: bool) -> None:
-    mail_queue.flush(queue_id)
+def flush(queue_id: str | None, group: GroupName, as_json: bool) -> None:
+    mail_queue.flush(group, queue_id)
     emit({"flushed": queue_id or ALL}, as_json, lambda: [translate("queue-flushed")])
 
 
@@ -67,28 +83,31 @@ def flush(queue_id: str | None, as_json: bool) -> None:
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help=lazy("queue-option-all"))
 @click.option("--yes", is_flag=True, help=lazy("account-option-yes"))
+@_of_group
 @json_option
-def delete(ids: tuple[str, ...], all_: bool, yes: bool, as_json: bool) -> None:
+def delete(ids: tuple[str, ...], all_: bool, yes: bool, group: GroupName, as_json: bool) -> None:
     chosen = _chosen(ids, all_)
     if all_:
         confirm("queue-confirm-delete", yes)
-    _change(Change.DELETE, chosen, "queue-deleted", as_json)
+    _change(group, Change.DELETE, chosen, "queue-deleted", as_json)
 
 
 @queue.command(help=lazy("queue-hold-help"))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help=lazy("queue-option-all"))
+@_of_group
 @json_option
-def hold(ids: tuple[str, ...], all_: bool, as_json: bool) -> None:
-    _change(Change.HOLD, _chosen(ids, all_), "queue-held", as_json)
+def hold(ids: tuple[str, ...], all_: bool, group: GroupName, as_json: bool) -> None:
+    _change(group, Change.HOLD, _chosen(ids, all_), "queue-held", as_json)
 
 
 @queue.command(help=lazy("queue-release-help"))
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help=lazy("queue-option-all"))
+@_of_group
 @json_option
-def release(ids: tuple[str, ...], all_: bool, as_json: bool) -> None:
-    _change(Change.RELEASE, _chosen(ids, all_), "queue-released", as_json)
+def release(ids: tuple[str, ...], all_: bool, group: GroupName, as_json: bool) -> None:
+    _change(group, Change.RELEASE, _chosen(ids, all_), "queue-released", as_json)
 
 
 def _chosen(ids: Sequence[str], all_: bool) -> list[str]:
@@ -98,8 +117,8 @@ def _chosen(ids: Sequence[str], all_: bool) -> list[str]:
     return [ALL] if all_ else list(ids)
 
 
-def _change(kind: Change, ids: list[str], done: str, as_json: bool) -> None:
-    count = mail_queue.change(kind, ids)
+def _change(group: GroupName, kind: Change, ids: list[str], done: str, as_json: bool) -> None:
+    count = mail_queue.change(group, kind, ids)
     emit({"count": count}, as_json, lambda: [translate(done, count=count)])
 
 

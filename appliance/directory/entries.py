@@ -43,6 +43,7 @@ MAILBOX_ATTRIBUTES: Final = (
     s.PREVIOUS_MAIL,
     s.DELETED_AT,
     s.DESCRIPTION,
+    s.MOVING,
 )
 ALIAS_ATTRIBUTES: Final = (s.MAIL, s.TARGET, s.STATUS, s.DISPLAY_NAME, s.DESCRIPTION)
 DOMAIN_ATTRIBUTES: Final = (
@@ -193,6 +194,7 @@ def mailbox_of(entry: Entry) -> Mailbox:
         previous_address=entry.text(s.PREVIOUS_MAIL),
         deleted_at=_moment(entry, s.DELETED_AT) if deleted else None,
         description=entry.text(s.DESCRIPTION),
+        moving_to=entry.text(s.MOVING),
     )
 
 

@@ -25,6 +25,7 @@ from appliance.directory.addresses import (
     mailbox_address,
 )
 from appliance.directory.connection import (
+    ChangedMeanwhile,
     Changes,
     DirectoryConnection,
     Edit,
@@ -32,6 +33,7 @@ from appliance.directory.connection import (
     EntryExists,
     EntryMissing,
     Scope,
+    ValueMissing,
 )
 from appliance.directory.model import FoundMailboxes, Mailbox, MailboxChange, NewMailbox, Status
 from appliance.directory.passwords import PasswordPolicy, accepted, hashed, imported
@@ -158,6 +160,44 @@ class Mailboxes:
     def note_unknown_usage(self, address: str) -> None:
         """Let the mail flow ask for the mailbox's usage until its next delivery has shown it. Raises NotFound."""
         self._modify(any_address(address), {s.QUOTA_STATE: [(Edit.REPLACE, [s.NEAR])]})
+
+    def hold(self, mailbox: Mailbox, target: str) -> None:
+        """From now on nobody changes what the mailbox holds, until `move` or `let_go`. Raises NotFound."""
+        self._modify(any_address(mailbox.address), {s.MOVING: [(Edit.REPLACE, [target])]})
+
+    def let_go(self, mailbox: Mailbox) -> None:
+        """End a hold; the mailbox stays where it is. Raises NotFound."""
+        self._modify(any_address(mailbox.address), {s.MOVING: [(Edit.REPLACE, [])]})
+
+    def move(self, mailbox: Mailbox, target: str) -> None:
+        """Give a held mailbox to `target` and end the hold, in one step.
+
+        Raises ChangedMeanwhile when the hold was ended or the mailbox moved by somebody else, NotFound.
+        """
+        edits: Changes = {
+            s.GROUP: [(Edit.DELETE, [mailbox.group]), (Edit.ADD, [target])],
+            s.MOVING: [(Edit.DELETE, [target])],
+        }
+        try:
+            self._modify(any_address(mailbox.address), edits)
+        except ValueMissing:
+            raise ChangedMeanwhile("move-hold-lost", address=mailbox.address) from None
+
+    def confirm_group(self, mailbox: Mailbox, group: str) -> None:
+        """Have the directory's writer say that the mailbox is in the group, which a copy may not know yet.
+
+        Raises ChangedMeanwhile when it is in another, NotFound.
+        """
+        try:
+            self._modify(any_address(mailbox.address), {s.GROUP: [(Edit.DELETE, [group]), (Edit.ADD, [group])]})
+        except ValueMissing:
+            raise ChangedMeanwhile("move-hold-lost", address=mailbox.address) from None
+
+    def held(self, group: str) -> Iterator[Mailbox]:
+        """Yield the mailboxes of a group that are about to move."""
+        filter_ = f"(&(objectClass={s.MAILBOX})({s.GROUP}={entries.literal(group)})({s.MOVING}=*))"
+        for page in self._connection.pages(s.DOMAINS, filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES):
+            yield from map(entries.mailbox_of, page)
 
     def rename(self, address: str, new: str) -> Mailbox:
         """Give a mailbox another address; identity, mail and password stay.

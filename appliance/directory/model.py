@@ -42,7 +42,8 @@ class DomainAlias:
 @dataclass(frozen=True)
 class Mailbox:
     """A mailbox. `id` is its identity for life, `path` its home relative to the volume of `group`,
-    `quota` bytes (0: without limit). `logins` are further names to log in with."""
+    `quota` bytes (0: without limit). `logins` are further names to log in with.
+    `moving_to`: the group that it is about to go to; until it is there nobody may change what it holds."""
 
     address: str
     id: str
@@ -58,6 +59,7 @@ class Mailbox:
     previous_address: str | None
     deleted_at: datetime | None
     description: str | None
+    moving_to: str | None = None
 
 
 @dataclass(frozen=True)

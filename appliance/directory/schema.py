@@ -47,6 +47,7 @@ TARGET: Final = "posthouseTarget"
 ID: Final = "posthouseId"
 PATH: Final = "posthousePath"
 GROUP: Final = "posthouseGroup"
+MOVING: Final = "posthouseMoving"
 QUOTA: Final = "posthouseQuota"
 QUOTA_STATE: Final = "posthouseQuotaState"
 #: Value of QUOTA_STATE: usage is near the quota, or its distance is not known.

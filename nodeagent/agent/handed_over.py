@@ -2,7 +2,7 @@
 
 Postfix would come back to it after minutes, as to any server of the Internet that did not answer. A message counts
 when its last attempt failed at the other group's intake (docs/developers/mail-topology.md); what the group itself
-refused for now waits its turn.
+refused for now waits its turn, unless it says that the mailbox went elsewhere meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from appliance import paths
 from appliance.cluster.names import EngineName, InstanceId, Seconds
 from appliance.engines import topology
-from appliance.engines.postfix.other_groups import TRANSPORTS
+from appliance.engines.postfix.other_groups import NOT_HERE, TRANSPORTS
 from nodeagent.agent import markers
 
 log = logging.getLogger("posthouse.agent")
@@ -35,7 +35,8 @@ _MOST = 500
 _POSTFIX = EngineName("postfix")
 _FAILED = re.compile(
     rf"connect to [^ ]*\[(?P<to>[0-9a-f.:]+)\]:{topology.INTAKE}: "
-    r"|(?:lost connection with|conversation with) [^ ]*\[(?P<of>[0-9a-f.:]+)\]"
+    r"|(?:lost connection with|conversation with|host) [^ ]*\[(?P<of>[0-9a-f.:]+)\]"
+    rf"(?: while | timed out | said: {re.escape(NOT_HERE)})"
 )
 
 

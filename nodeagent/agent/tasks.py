@@ -12,6 +12,8 @@ from typing import Any
 from appliance import paths
 from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.cluster.report import ClockReport, Notice
+from appliance.directory import schema
+from appliance.directory.connection import DirectoryConnection, Scope
 from appliance.errors import PosthouseError
 from appliance.node import clock as node_clock
 from appliance.off_loop import off_loop
@@ -62,12 +64,31 @@ def tasks(
                 await start(purge_unit(group))
         return ()
 
+    async def abandoned_moves() -> tuple[Notice, ...]:
+        if await off_loop(_moves_noted):
+            for group in markers.active():
+                if paths.config(InstanceId(_DOVECOT, group)).exists():
+                    for address in json.loads(await _program("appliance.mailbox_move.abandoned", group)):
+                        log.warning("%s is in use again in group %s: its move was cut off", address, group)
+        return ()
+
     return (
         Task("certificates", Seconds(6 * 3600.0), certificates),
         Task("disk space", Seconds(15.0), disks),
         Task("clock", Seconds(60.0), clock),
+        Task("abandoned moves", Seconds(20.0), abandoned_moves),
         Task("deleted mailboxes", Seconds(3600.0), deleted_mailboxes, due=_after_start(120.0)),
     )
+
+
+def _moves_noted() -> bool:
+    """Whether any mailbox is held for a move. False while the directory does not answer: it is asked again."""
+    try:
+        with DirectoryConnection() as connection:
+            found = connection.search(schema.DOMAINS, f"({schema.MOVING}=*)", Scope.SUBTREE, ("1.1",), limit=1)
+    except PosthouseError:
+        return False
+    return bool(found.entries)
 
 
 async def _program(module: str, *arguments: str) -> str:

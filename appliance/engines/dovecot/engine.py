@@ -125,6 +125,7 @@ class Dovecot(Engine):
             "schema": schema,
             "group": context.group.name,
             "volume": context.volume,
+            "several": bool(context.others),
         }
         files = {
             "dovecot.conf": RenderedFile(render(_FOLDER, "dovecot.conf.j2", **_values(context))),

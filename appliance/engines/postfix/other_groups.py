@@ -15,6 +15,8 @@ from appliance.engines.base import RenderContext
 
 #: Names the group of a recipient, and the intake of each: there, mail of other groups is known.
 TRANSPORTS: Final = "transports.pcre"
+#: What intake says of a mailbox that went elsewhere meanwhile, as one of both copies of the directory says.
+NOT_HERE: Final = "450 4.3.5 "
 
 
 def tables(context: RenderContext) -> Mapping[str, str]:
@@ -29,8 +31,7 @@ def tables(context: RenderContext) -> Mapping[str, str]:
                 "/./ retry:4.3.5 The group of this mailbox cannot be reached yet\n",
             )
         ),
-        # a mailbox that went elsewhere meanwhile, as one of both copies of the directory says: the sender looks again
-        "here.pcre": f"!/^{mine}$/ 450 4.3.5 This mailbox is not here\n",
+        "here.pcre": f"!/^{mine}$/ {NOT_HERE}This mailbox is not here\n",
         "quota.pcre": f"/^{mine}$/ posthouse_quota_here\n/./ posthouse_quota_elsewhere\n",
     }
 

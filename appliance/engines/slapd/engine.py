@@ -55,6 +55,7 @@ INDEXES: Final = (
     (f"{schema.LOGIN},{schema.TARGET},{schema.ALIASED_DOMAIN}", "eq"),
     (f"{schema.ID},{schema.GROUP}", "eq"),
     (f"{schema.STATUS},{schema.REFUSE_MAIL},{schema.DELETED_AT}", "eq"),
+    (schema.MOVING, "pres"),
 )
 _CHECK_DEADLINE: Final = 30.0
 

@@ -37,3 +37,4 @@ usage-not-here = The group { $group } is not on this node; its mailboxes are whe
 usage-failed = Dovecot does not tell the usage: { $detail }
 mailbox-recount-help = Count the space that a mailbox uses anew, after files were put into it by hand.
 mailbox-recounted = { $address } uses { $used }.
+queue-option-group = Whose queue: a service group on this node. By default the only one that is here, else mail.

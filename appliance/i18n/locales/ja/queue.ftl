@@ -37,3 +37,4 @@ usage-not-here = グループ { $group } はこのノードにありません。
 usage-failed = Dovecot が使用量を返しません: { $detail }
 mailbox-recount-help = 手作業でファイルを置いたあと、メールボックスの使用量を数え直します。
 mailbox-recounted = { $address } の使用量は { $used } です。
+queue-option-group = どのグループのキューか（このノードにあるもの）。既定はここにある唯一のグループ、なければ mail です。

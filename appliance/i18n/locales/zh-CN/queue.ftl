@@ -37,3 +37,4 @@ usage-not-here = 组 { $group } 不在本节点上；它的邮箱在其运行的
 usage-failed = Dovecot 未能给出用量：{ $detail }
 mailbox-recount-help = 手工向邮箱放入文件后，重新计算其已用空间。
 mailbox-recounted = { $address } 已用 { $used }。
+queue-option-group = 查看哪个服务组的队列（须在本节点上）。默认为本节点上唯一的组，否则为 mail。

@@ -37,3 +37,4 @@ usage-not-here = 群組 { $group } 不在本節點上；它的信箱在其執行
 usage-failed = Dovecot 未能給出用量：{ $detail }
 mailbox-recount-help = 手動向信箱放入檔案後，重新計算其已用空間。
 mailbox-recounted = { $address } 已用 { $used }。
+queue-option-group = 檢視哪個服務群組的佇列（須在本節點上）。預設為本節點上唯一的群組，否則為 mail。

@@ -1,0 +1,26 @@
+"""`posthouse mailbox move`: to another group, while the mailbox is in use."""
+
+from __future__ import annotations
+
+import click
+
+from appliance.cli.output import emit, json_option
+from appliance.directory.addresses import displayed
+from appliance.directory.service import DirectoryService
+from appliance.i18n import lazy, translate
+from appliance.mailbox_move.move import move as moved
+
+
+@click.command(help=lazy("mailbox-move-help"))
+@click.argument("address")
+@click.argument("group")
+@json_option
+def move(address: str, group: str, as_json: bool) -> None:
+    def say(key: str) -> None:
+        click.echo(translate(key), err=True)
+
+    with DirectoryService.connect() as directory:
+        found = directory.mailboxes.find(address)
+        done = moved(directory.mailboxes, found, directory.rules.known_group(group), say)
+    facts = {"address": displayed(done.address), "group": done.target, "seconds": f"{done.held:.1f}"}
+    emit(done, as_json, lambda: [translate("mailbox-moved" if done.copies else "mailbox-moved-before", **facts)])
