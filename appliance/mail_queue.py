@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from appliance import paths
 from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.errors import BadInput, NotFound, PosthouseError, Unavailable
+from appliance.operations.where import not_here
 
 #: Every message at once (postsuper(1)).
 ALL = "ALL"
@@ -118,7 +119,7 @@ def _checked(queue_id: str) -> None:
 def _run(group: GroupName, program: str, *words: str, given: str = "", said: bool = False) -> str:
     """Run one of Postfix's programs on the instance; return its output, or what it said on standard error."""
     if not paths.owned_marker(group).exists():
-        raise Unavailable("queue-not-here", group=group)
+        raise not_here("queue-not-here", group)
     try:
         done = subprocess.run(
             [program, "-c", str(paths.config(InstanceId(_POSTFIX, group))), *words],

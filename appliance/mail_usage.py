@@ -11,6 +11,7 @@ from appliance import paths
 from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
 from appliance.directory.model import Mailbox
 from appliance.errors import Unavailable
+from appliance.operations.where import not_here
 
 _DOVECOT = EngineName("dovecot")
 _DEADLINE = Seconds(600.0)
@@ -80,7 +81,7 @@ def _ask(group: GroupName, addresses: Sequence[str], *command: str) -> list[str]
     if not addresses:
         return []
     if not paths.owned_marker(group).exists():
-        raise Unavailable("usage-not-here", group=group)
+        raise not_here("usage-not-here", group)
     config = paths.config(InstanceId(_DOVECOT, group)) / "dovecot.conf"
     at = 2 if command[0] == "mailbox" else len(command)
     # doveadm reads the list by position: a pipe will not do

@@ -29,6 +29,7 @@ from appliance.directory.purge import remove_home
 from appliance.errors import NotFound, PosthouseError, Unavailable
 from appliance.mailbox_move import mirror, rest
 from appliance.migration.mail import workplace
+from appliance.operations.where import not_here
 
 _LOCKS: Final = paths.RUN / "moving"
 _DAY: Final = Seconds(86_400.0)
@@ -148,7 +149,7 @@ def _clear_away(mailbox: Mailbox, say: Callable[[str], None]) -> None:
 def _require_here(group: GroupName) -> None:
     """Raise Unavailable unless this node owns the group and its volume has mailboxes."""
     if not paths.owned_marker(group).exists() or not (paths.volume(group) / "mailboxes").is_dir():
-        raise Unavailable("move-group-not-here", group=group)
+        raise not_here("move-group-not-here", group)
 
 
 def _deliver_now(address: str) -> None:
