@@ -47,7 +47,7 @@ def proof(cluster: Cluster, people: People) -> Iterator[Seen]:
         load.start()
         seen = Seen(load, outage, ownership)
         yield seen
-        cluster.wait_whole()
+        cluster.recover()
         load.wait_flowing()
         load.stop()
         cluster.the_owner().wait_until("the queue is empty", lambda: queue_is_empty(cluster), timeout=170, every=0.5)

@@ -152,6 +152,17 @@ class Cluster:
         """Wait until the cluster is whole; what it says and its events are the explanation when it is not."""
         wait_until("the cluster is whole", self.is_whole, timeout=timeout, every=0.3, explain=self.last_words)
 
+    def recover(self, *, timeout: float = 180.0) -> None:
+        """Wait until the cluster is whole. Whoever is switched off meanwhile (a late fence) is switched on again."""
+
+        def whole() -> bool:
+            for node in self.nodes:
+                if not node.running:
+                    node.launch()
+            return self.is_whole()
+
+        wait_until("the cluster is whole again", whole, timeout=timeout, every=0.3, explain=self.last_words)
+
     def last_words(self) -> str:
         """What the cluster's screen and events say, and each node's last journal lines."""
         said = []

@@ -43,7 +43,8 @@ def _identities(session: imaplib.IMAP4_SSL, folder: str) -> Counter[str]:
 
 def audit(ledger: Ledger, found: Counter[str], fetched: Iterable[str] = ()) -> Finding:
     """Hold what was accepted against what is there; `fetched` was taken out by POP3 workers."""
-    duplicates = {identity: count for identity, count in found.items() if count > 1}
+    sent = ledger.accepted.keys() | ledger.unsure
+    duplicates = {identity: count for identity, count in found.items() if count > 1 and identity in sent}
     return Finding(
         lost=frozenset(ledger.accepted.keys() - found.keys() - set(fetched)),
         duplicates=duplicates,
