@@ -25,6 +25,8 @@ from appliance.operations.overview import read
 _DRAINED_WITHIN = Seconds(300.0)
 _FENCED_WITHIN = Seconds(60.0)
 _POLL = Seconds(0.2)
+#: Words in the names of parameters of fence-agents(7) that hold secrets.
+_SECRET_WORDS = ("passw", "secret", "token", "community", "privacy")
 
 
 @node.command("list", help=lazy("node-list-help"))
@@ -122,6 +124,7 @@ def set_fence(name: str, agent: str | None, secrets_stdin: bool, none: bool, **g
             return
         if agent is None:
             raise BadInput("agent", "node-fence-agent-missing")
+        _no_secrets(given["parameters"])
         sealed = _sealed(sys.stdin.read()) if secrets_stdin else {}
         fields: dict[str, Any] = {
             "node": wanted, "agent": agent, "parameters": _pairs(given["parameters"]), "sealed": sealed,
@@ -145,6 +148,14 @@ def _pairs(lines: tuple[str, ...]) -> dict[str, str]:
             raise BadInput("parameter", "node-fence-not-a-pair", number=number)
         found[name.strip()] = value
     return found
+
+
+def _no_secrets(lines: tuple[str, ...]) -> None:
+    """What other users could read in the list of processes, and everybody in the store, is no place for a secret."""
+    for line in lines:
+        name = line.partition("=")[0].strip().lower()
+        if any(word in name for word in _SECRET_WORDS):
+            raise BadInput("parameter", "node-fence-secret-given", name=name)
 
 
 def _sealed(text: str) -> dict[str, str]:

@@ -164,28 +164,39 @@ def change(store: Store, name: GroupName, fields: Mapping[str, Any]) -> ServiceG
         first = error.errors(include_url=False)[0]
         raise BadInput(str(first["loc"][0]), "group-bad-field", detail=first["msg"]) from error
     guards = [Guard(keys.group(name), Field.MOD_REVISION, record.mod_revision)]
-    if (wanted.volume, wanted.extra_volumes) != (group.volume, group.extra_volumes):
+    before, after = only_node(group), only_node(wanted)
+    changes: list[Put | Delete] = [Put(keys.group(name), wanted.model_dump_json())]
+    elsewhere = before is not None and before != after
+    if elsewhere or (wanted.volume, wanted.extra_volumes) != (group.volume, group.extra_volumes):
         owner = store.get(keys.owner(name))
         if owner is not None and not _rests(store, group):
             raise BadInput("volume", "group-volume-in-use", group=name)
         guards.append(Guard(keys.owner(name), Field.MOD_REVISION, owner.mod_revision if owner else 0))
+        if owner is not None and elsewhere and after is not None:
+            changes.append(Delete(keys.owner(name)))  # its new node takes it by itself, once nobody is recorded
     others = {other: each for other, (each, _) in groups(store).items() if other != name}
     check(wanted, others, nodes(store))
-    if not store.transact(guards, [Put(keys.group(name), wanted.model_dump_json())]).succeeded:
+    if not store.transact(guards, changes).succeeded:
         raise GroupChanged("group-changed-meanwhile", group=name)
     return wanted
 
 
 def delete(store: Store, name: GroupName) -> None:
-    """Forget a group that nobody owns; what lies on its volume stays. Raises NotFound, BadInput, GroupChanged."""
-    _, record = known(store, name)
-    if store.get(keys.owner(name)) is not None:
+    """Forget a group that nobody owns; what lies on its volume stays. Raises NotFound, BadInput, GroupChanged.
+
+    A group of one node's own folder stays that node's until it is forgotten: there its engines must be stopped.
+    """
+    group, record = known(store, name)
+    owner = store.get(keys.owner(name))
+    if owner is not None and not _rests(store, group):
         raise BadInput("group", "group-is-owned", group=name)
     guards = [
         Guard(keys.group(name), Field.MOD_REVISION, record.mod_revision),
-        Guard(keys.owner(name), Field.MOD_REVISION, 0),
+        Guard(keys.owner(name), Field.MOD_REVISION, owner.mod_revision if owner else 0),
     ]
     gone = [Delete(keys.group(name)), Delete(keys.wish(name)), Delete(keys.placement(name))]
+    if owner is not None:
+        gone.append(Delete(keys.owner(name)))
     if not store.transact(guards, gone).succeeded:
         raise GroupChanged("group-changed-meanwhile", group=name)
 

@@ -126,6 +126,32 @@ def test_a_folder_of_one_node_becomes_a_shared_volume_once_its_engines_are_stopp
     assert store.get(keys.wish(MAIL)) is None
 
 
+def report_of(store: Store, state: str) -> None:
+    engine = InstanceReport(instance="dovecot@mail", state=state, healthy=True)
+    report = NodeReport(
+        node=A, release="1", reported_at=0, store_connected=True, owned_groups=("mail",), instances=(engine,)
+    )
+    store.put(keys.status(A), report.model_dump_json())
+
+
+def test_a_folder_goes_to_no_other_node_while_its_engines_run_and_is_forgotten_once_they_are_stopped(
+    store: Store,
+) -> None:
+    groups.create(store, ServiceGroup(name=MAIL, candidates=(A,), services=(EngineName("dovecot"),)))
+    own(store, A)
+    report_of(store, "running")
+    with pytest.raises(BadInput):
+        groups.change(store, MAIL, {"candidates": (B,)})
+    with pytest.raises(BadInput):
+        groups.delete(store, MAIL)
+    groups.change(store, MAIL, {"priority": 3})
+    groups.stop(store, MAIL)
+    report_of(store, "stopped")
+    groups.delete(store, MAIL)
+    assert store.get(keys.owner(MAIL)) is None
+    assert [group.name for group, _ in groups.groups(store).values()] == []
+
+
 def test_wishes_are_written_and_taken_back(store: Store) -> None:
     groups.create(store, group())
     with pytest.raises(NotFound):

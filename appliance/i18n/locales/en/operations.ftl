@@ -154,3 +154,4 @@ node-fence-set = Node { $node } is fenced by { $agent }. Try it: posthouse node 
 node-fence-cleared = Node { $node } has no fence: when it dies, its groups wait for an operator.
 fence-changed-meanwhile = The fence of { $node } was changed by somebody else at the same time; nothing was written. Try again.
 service-node-help = The node that is meant (default: this one).
+node-fence-secret-given = { $field }: { $name } is a secret: give it on standard input with --secrets-stdin, where nobody can read it.

@@ -154,3 +154,4 @@ node-fence-set = ノード { $node } は { $agent } でフェンスします。�
 node-fence-cleared = ノード { $node } にフェンスはありません。停止すると、グループは運用者を待ちます。
 fence-changed-meanwhile = { $node } のフェンスは同時に変更されました。何も書いていません。再試行してください。
 service-node-help = 対象のノード(既定: このノード)。
+node-fence-secret-given = { $field }: { $name } は秘密です。誰にも見えない標準入力から --secrets-stdin で渡してください。

@@ -154,3 +154,4 @@ node-fence-set = 节点 { $node } 由 { $agent } 隔离。可试用：posthouse 
 node-fence-cleared = 节点 { $node } 没有隔离手段：它失效时，其服务组要等待管理员。
 fence-changed-meanwhile = { $node } 的隔离设置同时被他人更改；未写入任何内容。请重试。
 service-node-help = 所指的节点（默认：本机）。
+node-fence-secret-given = { $field }：{ $name } 是机密：请用 --secrets-stdin 从标准输入提供，以免被他人看到。

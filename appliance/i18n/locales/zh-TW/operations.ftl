@@ -154,3 +154,4 @@ node-fence-set = 節點 { $node } 由 { $agent } 隔離。可試用：posthouse 
 node-fence-cleared = 節點 { $node } 沒有隔離手段：它失效時，其服務群組要等待管理員。
 fence-changed-meanwhile = { $node } 的隔離設定同時被他人變更；未寫入任何內容。請重試。
 service-node-help = 所指的節點（預設：本機）。
+node-fence-secret-given = { $field }：{ $name } 是機密：請用 --secrets-stdin 從標準輸入提供，以免被他人看到。
