@@ -9,7 +9,7 @@ from unicodedata import category
 import click
 
 from appliance.cli.node import moment
-from appliance.cli.output import Column, emit, json_option, table
+from appliance.cli.output import Column, emit, json_option, printable, table
 from appliance.cli.status import in_words, problems
 from appliance.cluster.decided import ClusterEvent
 from appliance.cluster.report import Notice
@@ -54,7 +54,7 @@ def screen(seen: Overview) -> Iterable[str]:
     reasons = list(_reasons(seen))
     if reasons:
         yield ""
-        yield from (f"! {reason}" for reason in reasons)
+        yield from (f"! {printable(reason)}" for reason in reasons)
     if seen.events:
         yield ""
         yield translate("cluster-latest")

@@ -12,7 +12,7 @@ import click
 from pydantic import ValidationError
 
 from appliance import node_file, paths
-from appliance.cli.output import details, emit, json_option
+from appliance.cli.output import details, emit, json_option, printable
 from appliance.cluster.names import InstanceId
 from appliance.cluster.report import InstanceReport, NodeReport, Notice
 from appliance.errors import NotFound, PosthouseError
@@ -103,7 +103,7 @@ def screen(report: NodeReport | None, units: Mapping[str, str]) -> Iterable[str]
         reasons += [] if units else [translate("status-no-units")]
     if reasons:
         yield ""
-        yield from (f"! {reason}" for reason in reasons)
+        yield from (f"! {printable(reason)}" for reason in reasons)
 
 
 def verdict(report: NodeReport | None, units: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import socket
 from datetime import UTC, datetime
 
 from appliance.cluster import keys
-from appliance.cluster.decided import Acknowledgement, Drain, FenceRequest, FenceSpec
+from appliance.cluster.decided import Acknowledgement, ControllerReport, Drain, FenceRequest, FenceSpec
 from appliance.cluster.model import Node, Ownership
 from appliance.cluster.names import NodeName
 from appliance.coordination.store import Field, Guard, Put, Store
@@ -70,7 +70,16 @@ def acknowledge(store: Store, name: NodeName) -> int:
 
 
 def session_epoch(store: Store, name: NodeName) -> int:
-    """The epoch under which the node owns groups, else that of its session; raise NothingToAcknowledge."""
+    """The epoch under which the node owns groups, else that of its session; raise NothingToAcknowledge.
+
+    Where several count, it is the one on which the leading controller waits.
+    """
+    report = store.get(keys.CONTROLLER)
+    if report is not None:
+        waiting = ControllerReport.model_validate_json(report.value).waiting
+        for each in waiting:
+            if each.node == name:
+                return each.session_epoch
     for record in store.list(keys.OWNERS)[0]:
         owner = Ownership.model_validate_json(record.value)
         if owner.node == name:
