@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "settings": "appliance.cli.settings:settings",
     "status": "appliance.cli.status:status",
     "tls": "appliance.cli.tls:tls",
+    "work": "appliance.cli.work:work",
 }
 
 

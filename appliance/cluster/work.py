@@ -17,6 +17,9 @@ from pydantic import AfterValidator, Field
 from appliance.cluster.model import CheckedGroupName, CheckedNodeName, Fact
 from appliance.errors import BadInput
 
+#: The kinds of work that this release knows how to do (nodeagent/work/kinds.py).
+KINDS = frozenset({"purge"})
+
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
@@ -83,6 +86,7 @@ class Run(Fact):
     """One run. `due` is the time for which it was ordered; `owner` and `session_epoch` say who began it.
 
     The agent begins it by a transaction guarded by the record's mod revision and by its session, so it runs once.
+    `reason` is a message key that says why it did not end well, `detail` the last lines that its program printed.
     """
 
     group: CheckedGroupName
@@ -97,4 +101,6 @@ class Run(Fact):
     session_epoch: int = 0
     began: datetime | None = None
     ended: datetime | None = None
+    reason: str = ""
+    exit_code: int | None = None
     detail: str = ""

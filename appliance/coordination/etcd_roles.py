@@ -57,6 +57,8 @@ def permissions(node: NodeName, roles: frozenset[Role]) -> frozenset[Permission]
         Permission.below(keys.SESSIONS, write=owning),
         Permission.below(keys.EVENTS, write=True),
     }
+    if owning:  # the owner of a group begins and ends its scheduled work
+        needed.add(Permission.below(keys.RUNS, write=True))
     return frozenset(needed if owning else needed | {Permission.of_key(keys.session(node), write=True)})
 
 

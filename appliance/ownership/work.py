@@ -28,10 +28,26 @@ def begin(run: Run, revision: int, owner: OwnerSeen, now: datetime) -> Transacti
     return _write(begun, revision, owner)
 
 
-def end(run: Run, revision: int, owner: OwnerSeen, now: datetime, *, state: RunState, detail: str = "") -> Transaction:
+def progress(run: Run, revision: int, owner: OwnerSeen, *, detail: str) -> Transaction:
+    """The owner tells how far a run is that it began."""
+    return _write(run.model_copy(update={"detail": detail}), revision, owner)
+
+
+def end(
+    run: Run,
+    revision: int,
+    owner: OwnerSeen,
+    now: datetime,
+    *,
+    state: RunState,
+    reason: str = "",
+    exit_code: int | None = None,
+    detail: str = "",
+) -> Transaction:
     """The owner tells what came of a run that it began; `state` is one of OVER."""
     assert state in OVER
-    ended = run.model_copy(update={"state": state, "ended": now, "detail": detail})
+    told = {"state": state, "ended": now, "reason": reason, "exit_code": exit_code, "detail": detail}
+    ended = run.model_copy(update=told)
     return _write(ended, revision, owner)
 
 

@@ -101,4 +101,5 @@ def kept(file: Path) -> list[Record]:
 
 def belongs(key: str, node: NodeName) -> bool:
     """Whether the agent of `node` acts on this key; the rest of the store is other people's."""
-    return key.startswith((keys.GROUPS, keys.SETTINGS, keys.NODES, f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/"))
+    own = (f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/")
+    return key.startswith((keys.GROUPS, keys.SETTINGS, keys.NODES, keys.RUNS, *own))

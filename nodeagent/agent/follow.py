@@ -24,15 +24,17 @@ _ASK_EVERY = Seconds(5.0)
 
 
 class StoreFollower(threading.Thread):
-    """Keeps the records that concern one node; calls `changed(records)` after every change."""
+    """Keeps the records below `prefix` that concern one node; calls `changed(records, True)` after every change."""
 
     def __init__(
         self,
         node: NodeName,
         connect: Callable[[], Store],
         changed: Callable[[list[Record], bool], None],
+        prefix: str = keys.DESIRED,
     ) -> None:
-        super().__init__(name="store-follower", daemon=True)
+        super().__init__(name=f"follower of {prefix}", daemon=True)
+        self._prefix = prefix
         self._node = node
         self._connect = connect
         self._changed = changed
@@ -59,10 +61,10 @@ class StoreFollower(threading.Thread):
                 self._ended.wait(_RETRY)
 
     def _follow(self, store: Store) -> None:
-        found, revision = store.list(keys.DESIRED)
+        found, revision = store.list(self._prefix)
         records = {record.key: record for record in found if belongs(record.key, self._node)}
         self._tell(records.values())
-        watch = store.watch(keys.DESIRED, after=revision, idle=Seconds(1.0))
+        watch = store.watch(self._prefix, after=revision, idle=Seconds(1.0))
         asked = time.monotonic()
         try:
             for events in watch:

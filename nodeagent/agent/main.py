@@ -33,6 +33,7 @@ from nodeagent.health.peer_wire import PeerTls
 from nodeagent.health.peers import Peers
 from nodeagent.identity import identity
 from nodeagent.resources.units import Units
+from nodeagent.work.part import ScheduledWork
 
 log = logging.getLogger("posthouse.agent")
 
@@ -72,6 +73,7 @@ async def serve(node: NodeFile) -> None:
     domains.start()
     handed_over = HandOverFollower()
     handed_over.start()
+    work = ScheduledWork(node.name, shared_store.open, units)
     bell = Bell(agent.wake)
     bell.hang()
     petting = asyncio.create_task(_pet())
@@ -83,6 +85,7 @@ async def serve(node: NodeFile) -> None:
         bell.take_down()
         petting.cancel()
         follower.end()
+        await work.close()
         accounts.end()
         domains.end()
         handed_over.end()

@@ -54,10 +54,11 @@ class Stopper:
 
     async def _stop(self, group: GroupName, instances: Sequence[InstanceId]) -> None:
         began = time.monotonic()
-        try:
-            await self._units.stop(purge_unit(group))
-        except PosthouseError as error:
-            log.error("%s could not be stopped, it is tried again: %s", purge_unit(group), error)
+        for unit in (purge_unit(group), *cgroups.work_units(group)):
+            try:
+                await self._units.stop(unit)
+            except PosthouseError as error:
+                log.error("%s could not be stopped, it is tried again: %s", unit, error)
         ended = [each for instance in reversed(instances) if (each := await self._end(instance))]
         if ended:
             took = (time.monotonic() - began) * 1000

@@ -20,6 +20,19 @@ def group_slice(group: GroupName) -> str:
     return f"posthouse-{group}.slice"
 
 
+def work_prefix(group: GroupName) -> str:
+    """How the names of the units begin in which scheduled work of the group runs."""
+    return f"posthouse-work-{group}:"
+
+
+def work_units(group: GroupName) -> list[str]:
+    """The units in which scheduled work of the group runs now."""
+    with suppress(OSError):
+        folders = (_parent() / group_slice(group)).iterdir()
+        return sorted(folder.name for folder in folders if folder.name.startswith(work_prefix(group)))
+    return []
+
+
 def group_cgroup(group: GroupName) -> Path | None:
     """The slice's folder in the unified hierarchy; None when nothing of the group ever ran."""
     folder = _parent() / group_slice(group)

@@ -62,6 +62,8 @@ class UnitState:
     restarts: int = 0
     started: float = 0.0
     result: str = "success"
+    #: Exit code, or number of the signal, of the main process when it has ended.
+    exit_status: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -141,6 +143,7 @@ class Units:
             restarts=service["NRestarts"],
             started=about["ActiveEnterTimestampMonotonic"] / 1e6,
             result=service["Result"],
+            exit_status=service["ExecMainStatus"],
         )
 
     async def start(self, unit: str) -> None:
@@ -155,6 +158,10 @@ class Units:
         """SIGKILL every process of a unit that is stopping, and forget that it did not end by itself."""
         await self._call(unit, _ROOT, _MANAGER, "KillUnit", "ssi", unit, "all", signal.SIGKILL.value)
         await self.settled(unit, _CALL_DEADLINE)
+        await self._call(unit, _ROOT, _MANAGER, "ResetFailedUnit", "s", unit, tolerate="NoSuchUnit")
+
+    async def forget(self, unit: str) -> None:
+        """Forget that a unit has failed; one that was made at run time is gone with that."""
         await self._call(unit, _ROOT, _MANAGER, "ResetFailedUnit", "s", unit, tolerate="NoSuchUnit")
 
     async def restart(self, unit: str) -> None:

@@ -1,0 +1,1 @@
+"""Scheduled work of groups, as the agent of a group's owner carries it out: docs/developers/cluster.md."""
