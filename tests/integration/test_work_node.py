@@ -83,7 +83,7 @@ def test_one_that_takes_too_long_is_ended_and_says_so(node: Node, purge: str) ->
     node.run("posthouse", "work", "set", "mail", purge, *words)
     with silent_directory(node):
         node.run("posthouse", "work", "run", "mail", purge)
-        node.wait_until("failed", lambda: last(node)["state"] == "failed", timeout=20.0)
+        node.wait_until("failed", lambda: last(node)["state"] == "failed", timeout=60.0)
     assert last(node)["reason"] == "work-run-too-long"
     node.wait_until("its unit is gone", lambda: units(node) == "")
 
