@@ -52,6 +52,23 @@ def test_every_node_knows_the_three_voters_and_holds_the_directory(three_nodes: 
         assert node.active("posthouse-join.service")
 
 
+def test_engines_of_another_node_are_listed_stopped_and_started_from_here(three_nodes: Trio) -> None:
+    here, there, _ = three_nodes
+
+    def row() -> dict[str, object]:
+        said = here.run("posthouse", "service", "list", "--node", there.name, "--json").stdout
+        rows: list[dict[str, object]] = json.loads(said)
+        return next(each for each in rows if each["instance"] == "slapd@local")
+
+    for command, state in (("restart", "running"), ("stop", "stopped"), ("start", "running")):
+        before = row()
+        here.run("posthouse", "service", command, "slapd@local", "--node", there.name, timeout=90)
+        assert row()["state"] == state
+        assert there.active("posthouse-slapd@local.service") == (state == "running")
+        assert (row()["since"] != before["since"]) or state == "stopped"
+    assert here.run("posthouse", "service", "list", "--node", "nobody", check=False).returncode == 3
+
+
 def test_a_mailbox_made_anywhere_is_everywhere(three_nodes: Trio) -> None:
     for number, maker in enumerate(three_nodes):
         address = f"made{number}@{DOMAIN}"
