@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -68,6 +69,8 @@ class Node:
         self._supervisor: Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._aged = False
+        #: Its power switch and a test may both switch it at one moment.
+        self._switching = threading.RLock()
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -145,6 +148,10 @@ class Node:
 
     def launch(self) -> None:
         """Start the container and return at once."""
+        with self._switching:
+            self._launch()
+
+    def _launch(self) -> None:
         if self.running:
             raise LabError(f"{self.name} runs already")
         self._aged = False
@@ -233,6 +240,10 @@ class Node:
         Nobody hears of it any more, and its shared disks get nothing more, as in a power cut. Its own disk is no such
         thing: the kernel lives on, so what was written there is kept.
         """
+        with self._switching:
+            self._kill()
+
+    def _kill(self) -> None:
         with suppress(CommandFailed):
             self.unplug()
         init, supervisor = self.init, self.supervisor
