@@ -22,8 +22,16 @@ PASSWORD = "correct-horse-battery-9"
 
 
 @pytest.fixture(scope="module")
-def owners(lab: Lab) -> Iterator[tuple[Node, Node, SharedDisk]]:
+def two_in_a_lab() -> Iterator[Lab]:
+    """A lab of their own: the run's shared node has engines of a group of the same name."""
+    with Lab.opened() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def owners(two_in_a_lab: Lab) -> Iterator[tuple[Node, Node, SharedDisk]]:
     """Two nodes without Posthouse's services, and a disk that both can mount: owners made by hand."""
+    lab = two_in_a_lab
     disk = lab.disk("audited", megabytes=64)
     one, other = lab.node("owner1"), lab.node("owner2")
     for node in (one, other):
@@ -38,8 +46,8 @@ def owners(lab: Lab) -> Iterator[tuple[Node, Node, SharedDisk]]:
 
 
 @pytest.fixture
-def auditor(lab: Lab, owners: tuple[Node, Node, SharedDisk]) -> Iterator[OwnershipAuditor]:
-    watching = OwnershipAuditor(lab, Watched("mail", (VIRTUAL, "fd57::100"), "audited")).start()
+def auditor(two_in_a_lab: Lab, owners: tuple[Node, Node, SharedDisk]) -> Iterator[OwnershipAuditor]:
+    watching = OwnershipAuditor(two_in_a_lab, Watched("mail", (VIRTUAL, "fd57::100"), "audited")).start()
     yield watching
     watching.finish()
     for node in owners[:2]:

@@ -37,7 +37,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "PKI", tmp_path / "etc/pki")
     monkeypatch.setattr(paths, "NODE_FILE", tmp_path / "etc/node.yaml")
     monkeypatch.setattr(durable_files, "group_id", lambda _: 0)  # this machine need not have etcd's account
-    identity = NodeFile(name=NodeName("mail"), hostname=HOST, roles=frozenset({Role.STORE}))
+    identity = NodeFile(name=NodeName("mail"), hostname=HOST, roles=frozenset({Role.CONTROL, Role.STORE}))
     node_file.write(identity)
     upkeep.ensure_authority(HOST)
     upkeep.ensure(identity)
@@ -124,7 +124,7 @@ def test_a_new_node_presents_a_certificate_that_openssl_verifies_strictly(node: 
 
 def test_show_lists_every_certificate_and_whose_it_is() -> None:
     rows = {row["name"]: row for row in told("show")}
-    assert set(rows) == {"ca", "node", "etcd", "mail"}
+    assert set(rows) == {"ca", "node", "etcd", "mail", "inside", "relay"}
     assert {row["source"] for row in rows.values()} == {"authority"}
     assert rows["mail"]["names"] == [HOST]
     assert 390 < rows["mail"]["days_left"] <= 397
@@ -134,7 +134,7 @@ def test_show_lists_every_certificate_and_whose_it_is() -> None:
 def test_show_needs_no_right_to_read_keys(node: Path) -> None:
     for key in node.glob("*.d/*/key.pem"):
         key.unlink()
-    assert len(told("show")) == 4
+    assert len(told("show")) == 6
 
 
 def test_the_operator_s_certificate_is_what_clients_see(node: Path, bought: Path) -> None:
