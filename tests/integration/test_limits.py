@@ -385,13 +385,20 @@ class Slow:
             self.waiting -= 1
 
 
+def flushed(mail: MailNode) -> bool:
+    """Have everything tried at once; never what is waited for."""
+    mail.node.run("posthouse", "queue", "flush")
+    return False
+
+
 def most_at_once(mail: MailNode, sender: Account) -> int:
     """How many of six messages for one slow server are on their way to it at the same time."""
     with Slow() as slow:
         for _ in range(6):
             with mail.submission(sender) as client:
                 send(client, sender.address, f"somebody@[{LAB_ADDRESS}]", mark())
-        mail.node.wait_until("two at once", lambda: slow.waiting >= 2)
+        # Postfix may hold the destination for dead since the last slow server ended; an operator would flush
+        mail.node.wait_until("two at once", lambda: slow.waiting >= 2 or flushed(mail), timeout=60.0, every=1.0)
         with suppress(TimeoutError):
             wait_until("a third", lambda: slow.waiting > 2, timeout=_SILENCE)
         slow.go_on.set()

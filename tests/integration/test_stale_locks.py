@@ -35,6 +35,13 @@ def test_a_mailbox_that_a_dead_node_had_locked_is_used_at_once(box: Node) -> Non
     deliver(box, "second")
 
 
+def test_so_it_is_after_a_reload(box: Node) -> None:
+    box.run("systemctl", "reload", "posthouse-dovecot@mail.service")
+    deliver(box, "reloaded")
+    leave_lock(box, "4111222:posthouse-mail")
+    deliver(box, "after")
+
+
 def test_a_lock_that_a_power_cut_left_empty_is_gone_once_the_group_has_arrived(box: Node) -> None:
     box.run("systemctl", "stop", "posthouse-dovecot@mail.service")
     leave_lock(box, "")

@@ -28,6 +28,9 @@ def offered(mail: MailNode) -> Iterator[None]:
     for name, value in wanted.items():
         mail.node.run("posthouse", "settings", "set", name, value)
     try:
+        mail.node.wait_until("Dovecot offers it", lambda: f"AUTH={_SCRAM}" in _imap_capabilities(mail))
+        # smtpd's processes know the mechanisms that they were told when they began
+        mail.node.run("posthouse", "service", "restart", "postfix@mail", timeout=90)
         mail.node.wait_until("SCRAM offered", lambda: _SCRAM in _mechanisms(mail))
         yield
     finally:
@@ -39,6 +42,14 @@ def offered(mail: MailNode) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def chen(mail: MailNode, offered: None) -> Account:
     return mail.mailbox()
+
+
+def _imap_capabilities(mail: MailNode) -> tuple[str, ...]:
+    try:
+        with mail.imap() as imap:
+            return tuple(imap.capabilities)
+    except (OSError, imaplib.IMAP4.error):  # it reloads
+        return ()
 
 
 def _mechanisms(mail: MailNode) -> str:
