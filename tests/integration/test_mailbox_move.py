@@ -119,11 +119,19 @@ def test_nothing_is_lost_while_everybody_works_in_mailboxes_that_move_there_and_
             moves.append(move(pair, address, group))
         load.wait_flowing()
     load.stop()
-    pair.wait_until("the queues are empty", lambda: not waiting(pair), timeout=60)
+    # what met a hold waits for its next turn, up to smtp.retry_min, unless somebody has it tried
+    pair.wait_until("the queues are empty", lambda: not waiting(pair) or tried(pair), timeout=170, every=2.0)
     outcome = load.outcome()
     assert outcome.wrong == [], str(outcome)
     assert outcome.mail.duplicates == {}, str(outcome)
     print(outcome, [round(each["held"], 1) for each in moves])
+
+
+def tried(node: Node) -> bool:
+    """Have everything that waits tried at once; never what is waited for."""
+    for group in ("mail", "two"):
+        node.run("posthouse", "queue", "flush", "--group", group)
+    return False
 
 
 def waiting(node: Node) -> str:

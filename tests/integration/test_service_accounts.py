@@ -129,7 +129,7 @@ def test_of_dovecot_only_those_are_root_who_meet_nobody(node: Node) -> None:
 
 
 def test_whoever_serves_a_person_or_meets_a_stranger_is_not_root(node: Node, ca_file: Path) -> None:
-    with mail_node(node, ca_file, "accounts.test") as mail:
+    with mail_node(node, ca_file, "service-accounts.test") as mail:
         alice = mail.mailbox()
         word = mark()
         with mail.smtp() as client:
