@@ -120,7 +120,7 @@ def test_nothing_is_lost_while_everybody_works_in_mailboxes_that_move_there_and_
         load.wait_flowing()
     load.stop()
     # what met a hold waits for its next turn, up to smtp.retry_min, unless somebody has it tried
-    pair.wait_until("the queues are empty", lambda: not waiting(pair) or tried(pair), timeout=170, every=2.0)
+    pair.wait_until("the queues are empty", lambda: not waiting(pair) or tried(pair), timeout=90, every=2.0)
     outcome = load.outcome()
     assert outcome.wrong == [], str(outcome)
     assert outcome.mail.duplicates == {}, str(outcome)
