@@ -209,7 +209,7 @@ def test_a_volume_that_fills_up_is_told_before_and_when_mail_is_refused(agent_no
         assert volume in posthouse(agent_node, "status", check=False)
         agent_node.run("rm", f"{volume}/filler")
         wait_healthy(agent_node)
-        assert not told("disk-warning")
+        agent_node.wait_until("the warning is gone", lambda: not told("disk-warning"), timeout=45)
     finally:
         posthouse(agent_node, "settings", "reset", "agent.disk_warning_percent", check=False)
         for engine in ("postfix@mail", "dovecot@mail"):
