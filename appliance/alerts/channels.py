@@ -84,7 +84,7 @@ class Webhook(Channel):
             headers={"Content-Type": "application/json", "User-Agent": "posthouse"},
             method="POST",
         )
-        with urllib.request.urlopen(request, timeout=DEADLINE) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=DEADLINE) as response:  # noqa: S310 - as above
             response.read(1024)
 
 

@@ -148,7 +148,7 @@ def read_roles(text: str) -> frozenset[Role]:
 def towards(ticket: Ticket) -> Address:
     """The address from which this server reaches the cluster; nothing is sent."""
     there = ticket.addresses[0]
-    family = socket.AF_INET if there.version == 4 else socket.AF_INET6  # noqa: PLR2004
+    family = socket.AF_INET if there.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the IP version
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(there), PORT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import click
@@ -63,7 +64,5 @@ def _follow(store: Store, seen: int, group: str | None, node: str | None, as_jso
 
 
 def _say(found: list[ClusterEvent], as_json: bool) -> None:
-    import json  # noqa: PLC0415
-
     for each in found:
         click.echo(json.dumps(plain(each), ensure_ascii=False) if as_json else event_line(each))

@@ -159,7 +159,7 @@ def _no_secrets(lines: tuple[str, ...]) -> None:
 
 
 def _sealed(text: str) -> dict[str, str]:
-    from appliance.pki import sealing  # noqa: PLC0415
+    from appliance.pki import sealing  # noqa: PLC0415 - cryptography is slow to load
 
     given = tuple(line for line in text.splitlines() if line.strip())
     return {name: sealing.seal(value) for name, value in _pairs(given).items()}

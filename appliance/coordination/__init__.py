@@ -35,7 +35,7 @@ def connect(node_file: NodeFile | None = None, *, deadline: Seconds = Seconds(3.
         from appliance.coordination.zookeeper import ZooKeeperStore  # noqa: PLC0415
 
         return ZooKeeperStore(node.store.endpoints, pki or paths.PKI, deadline=deadline)
-    from appliance.coordination.connection import EndpointFile  # noqa: PLC0415
+    from appliance.coordination.connection import EndpointFile  # noqa: PLC0415 - as said above
     from appliance.coordination.etcd import EtcdStore  # noqa: PLC0415
 
     follow = EndpointFile(paths.NODE_FILE)

@@ -33,7 +33,7 @@ def administrators(nodes: Mapping[NodeName, Node]) -> tuple[NodeName, ...]:
 
 def url(address: IPv4Address | IPv6Address) -> str:
     """Where a replica serves the others."""
-    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - the IP version
     return f"ldaps://{host}:{PORT}"
 
 

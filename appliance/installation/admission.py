@@ -61,7 +61,7 @@ def releases_fit(one: str, other: str) -> bool:
         first, second = (tuple(int(part) for part in text.split(".")[:2]) for text in (one, other))
     except ValueError:
         return False
-    return len(first) == len(second) == 2 and first[0] == second[0] and abs(first[1] - second[1]) <= 1  # noqa: PLR2004
+    return len(first) == len(second) == 2 and first[0] == second[0] and abs(first[1] - second[1]) <= 1  # noqa: PLR2004 - N.M
 
 
 def _numbers(request: JoinRequest) -> Iterator[NotAdmitted]:

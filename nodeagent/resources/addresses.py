@@ -195,7 +195,7 @@ def _on(links: Iterable[Link]) -> dict[Address, list[Link]]:
 def _change(netlink: Any, command: str, address: Address, link: Link) -> None:
     words: dict[str, Any] = {"index": link.index, "address": str(address), "prefixlen": address.max_prefixlen}
     if command == "add":
-        words["IFA_FLAGS"] = _NOPREFIXROUTE | (_NODAD if address.version == 6 else 0)  # noqa: PLR2004
+        words["IFA_FLAGS"] = _NOPREFIXROUTE | (_NODAD if address.version == 6 else 0)  # noqa: PLR2004 - the IP version
         if address.version == 6:  # noqa: PLR2004 - deprecated (RFC 6724, 5, rule 3), but valid
             words["IFA_CACHEINFO"] = {"ifa_preferred": 0, "ifa_valid": _FOREVER}
     try:

@@ -119,6 +119,6 @@ def answers(probes: Iterable[Place], wait: float) -> dict[Address, str]:
 
 def _arp_sender(frame: bytes) -> tuple[IPv4Address, str] | None:
     """Who says in an ARP frame that an address is theirs."""
-    if len(frame) < 42 or frame[12:20] != struct.pack("!HHHBB", _ETH_ARP, 1, 0x0800, 6, 4):  # noqa: PLR2004
+    if len(frame) < 42 or frame[12:20] != struct.pack("!HHHBB", _ETH_ARP, 1, 0x0800, 6, 4):  # noqa: PLR2004 - ARP
         return None
     return IPv4Address(frame[28:32]), frame[22:28].hex(":")
