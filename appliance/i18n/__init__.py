@@ -14,10 +14,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from appliance.i18n.catalogue import Catalogue, MissingText, catalogue
 from appliance.i18n.languages import FALLBACK, LANGUAGES, language_of
+from appliance.i18n.missing import MissingText
+
+if TYPE_CHECKING:
+    from appliance.i18n.catalogue import Catalogue
 
 __all__ = ["FALLBACK", "LANGUAGES", "MissingText", "current_language", "language_of", "lazy", "speaking", "translate"]
 
@@ -57,7 +61,7 @@ def translate(key: str, /, lang: str | None = None, **facts: Any) -> str:
     strict = _STRICT_VARIABLE in os.environ
     language = language_of(lang) if lang else current_language()
     for candidate in dict.fromkeys((language, FALLBACK)):
-        found = catalogue(candidate)
+        found = known(candidate)
         if key in found:
             return found.text(key, facts, strict=strict)
     if strict:
@@ -100,4 +104,12 @@ def lazy(key: str) -> str:
 
 def known(lang: str) -> Catalogue:
     """The whole catalogue of one language, for checks and generated documents."""
-    return catalogue(language_of(lang))
+    return _catalogue(language_of(lang))
+
+
+@cache
+def _catalogue(lang: str) -> Catalogue:
+    """Read once per process and when a text is asked for: what always runs seldom speaks, and Fluent takes 3 MB."""
+    from appliance.i18n.catalogue import Catalogue  # noqa: PLC0415 - see above
+
+    return Catalogue(lang)

@@ -12,22 +12,19 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.types import FluentNone, fluent_number
 
+from appliance.i18n.missing import MissingText
+
 #: Babel formats numbers with the 28 digits of Python's decimal arithmetic.
 _LARGEST = 10**24
 LOCALES = Path(__file__).parent / "locales"
 
 _ENTRY = re.compile(r"^(?P<name>-?[a-zA-Z][a-zA-Z0-9_-]*) *=|^#.*$", re.MULTILINE)
-
-
-class MissingText(LookupError):
-    """A key has no text, or a text lacks a fact; only raised under test."""
 
 
 def entries_of(text: str) -> Iterator[tuple[str, str]]:
@@ -92,9 +89,3 @@ def _fluent(value: Any) -> Any:
     if isinstance(value, str | date | FluentNone):
         return value
     return str(value)
-
-
-@cache
-def catalogue(lang: str) -> Catalogue:
-    """The catalogue of one of LANGUAGES, read once per process."""
-    return Catalogue(lang)

@@ -32,7 +32,7 @@ from appliance.installation.join_messages import Address, JoinAnswer, JoinReques
 from appliance.node_file import NodeFile, StoreAccess
 from appliance.pki import requests, upkeep
 from appliance.pki.authority import Pair
-from appliance.pki.upkeep import CONTROL_NAME
+from appliance.pki.names import CONTROL_NAME
 
 _CONNECT = Seconds(10.0)
 _ANSWER = Seconds(90.0)

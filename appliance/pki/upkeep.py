@@ -29,14 +29,11 @@ from appliance.pki.authority import (
     names_of,
     renewal_due,
 )
+from appliance.pki.names import CONTROL_NAME, MAIL_NAME
 from appliance.pki.pairs import PairSlot
 
 log = logging.getLogger(__name__)
 
-#: The name in the node certificate of control nodes: whom a server that joins hands its token to.
-CONTROL_NAME = "control.posthouse.internal"
-#: The name in every node's `inside` certificate: whom a group's Postfix and Dovecot expect where another group is.
-MAIL_NAME = "mail.posthouse.internal"
 #: Of these roles are nodes with a store member, and nodes with a replica of the directory.
 STORE_ROLES = frozenset({Role.CONTROL, Role.WITNESS})
 DIRECTORY_ROLES = frozenset({Role.DIRECTORY, Role.STORE, Role.EDGE})

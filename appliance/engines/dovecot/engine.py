@@ -31,7 +31,7 @@ from appliance.engines.base import (
 from appliance.engines.dovecot import domain_fields, other_groups, probe_account, quota_events
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
-from appliance.pki import upkeep
+from appliance.pki.names import MAIL_NAME
 
 _FOLDER: Final = Path(__file__).parent
 _CHECK_DEADLINE: Final = 30.0
@@ -227,7 +227,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "quota_warnings": _quota_warnings(settings["mailbox.quota_warning_percents"]),
         "several": bool(context.others),
         "tls": mail_tls,
-        "inside_name": upkeep.MAIL_NAME,
+        "inside_name": MAIL_NAME,
         "trusted": " ".join(str(address) for group in context.others for address in group.addresses),
         "source": str(context.group.addresses[0]) if context.group.addresses else "",
     }

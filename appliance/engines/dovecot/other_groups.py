@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from appliance.cluster.model import ServiceGroup
-from appliance.pki import upkeep
+from appliance.pki.names import MAIL_NAME
 
 #: A login waits so long for a group that is away (seconds), less than mail programs wait for an answer.
 PATIENCE = 25
@@ -19,7 +19,7 @@ PATIENCE = 25
 def passwd(groups: Iterable[ServiceGroup]) -> str:
     """The file's text."""
     return "".join(
-        f"{group.name}:::::::nopassword=y proxy=y host={upkeep.MAIL_NAME} hostip={group.addresses[0]} starttls=yes"
+        f"{group.name}:::::::nopassword=y proxy=y host={MAIL_NAME} hostip={group.addresses[0]} starttls=yes"
         f" proxy_timeout={PATIENCE}\n"
         for group in groups
         if group.addresses

@@ -33,7 +33,7 @@ from appliance.engines.postfix.maps import GROUP_MAPS, MAPS
 from appliance.engines.postfix.probes import postfix_probes
 from appliance.engines.postfix.spool import SPOOL, try_deferred
 from appliance.engines.templates import render
-from appliance.pki import upkeep
+from appliance.pki.names import MAIL_NAME
 
 _FOLDER: Final = Path(__file__).parent
 _DOVECOT: Final = EngineName("dovecot")
@@ -211,7 +211,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "several": bool(context.others),
         "intake": topology.INTAKE,
         "tls": mail_tls,
-        "inside_name": upkeep.MAIL_NAME,
+        "inside_name": MAIL_NAME,
     }
 
 

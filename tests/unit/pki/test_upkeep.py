@@ -16,6 +16,7 @@ from appliance.errors import PosthouseError
 from appliance.node_file import STORE_NAME, NodeFile
 from appliance.pki import upkeep
 from appliance.pki.authority import Authority, Profile, names_of
+from appliance.pki.names import CONTROL_NAME, MAIL_NAME
 
 NODE = NodeFile(name=NodeName("n1"), hostname="mail.example.com", roles=frozenset({Role.CONTROL, Role.STORE}))
 NOW = datetime.now(UTC)
@@ -37,10 +38,10 @@ def test_everything_is_made_once(pki: Path) -> None:
     assert upkeep.ensure(NODE, folder=pki) == ("node", "etcd", "mail", "inside", "relay")
     assert upkeep.ensure(NODE, folder=pki) == ()
     made = names(pki)
-    assert made["inside"] == made["relay"] == {upkeep.MAIL_NAME}
+    assert made["inside"] == made["relay"] == {MAIL_NAME}
     assert made["mail"] == {"mail.example.com"}
     inside = {"mail.example.com", "n1", "localhost", "127.0.0.1", "::1"}
-    assert made["node"] == inside | {upkeep.CONTROL_NAME}
+    assert made["node"] == inside | {CONTROL_NAME}
     assert made["etcd"] == inside | {STORE_NAME}
     assert (pki / "ca.key").stat().st_mode & 0o777 == 0o600
 
