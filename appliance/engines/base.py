@@ -103,12 +103,17 @@ class RenderContext:
 
 @dataclass(frozen=True)
 class Directory:
-    """A folder the engine needs before it starts. `owner` and `group` are account names."""
+    """A folder the engine needs before it starts. `owner` and `group` are account names.
+
+    `synchronous`: a name that is added, removed or changed in it is on the disk when the call returns, and so it is in
+    folders that are made in it later (chattr(1), D). File systems that cannot, ignore it.
+    """
 
     path: Path
     owner: str = "root"
     group: str = "root"
     mode: int = 0o755
+    synchronous: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def proof(cluster: Cluster, people: People) -> Iterator[Seen]:
         load.wait_flowing()
         load.stop()
         cluster.the_owner().wait_until("the queue is empty", lambda: queue_is_empty(cluster), timeout=170, every=0.5)
-        seen.outcome = load.outcome(cluster.disk.losses)
+        seen.outcome = load.outcome()
     finally:
         load.stop()
         outage.finish()

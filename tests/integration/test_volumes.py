@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +17,8 @@ import pytest
 from appliance.cluster import model
 from appliance.cluster.model import Filesystem, VolumeSpec
 from appliance.cluster.names import NodeName, Seconds
+from appliance.engines.base import Directory
+from appliance.engines.folders import make_directories
 from nodeagent.resources.volumes import VolumeDriver, VolumeFault, driver, ext4, mounts, owners_log
 from nodeagent.resources.volumes.owners_log import Happened
 from tests.integration.own_mounts import EXT4_WITH_MMP, loop_devices, make_image, own_mounts
@@ -327,3 +331,32 @@ def test_owners_are_written_on_the_volume_and_found_by_the_next_one(lun: Lun) ->
     owners_log.note(lun.folder / OTHER, OTHER, 57, Happened.ATTACHED)
     told = [(each.node, each.epoch, each.happened) for each in owners_log.read(lun.folder / OTHER)]
     assert told == [(ONE, 41, "attached"), (ONE, 41, "detached"), (OTHER, 57, "attached")]
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_what_was_deleted_in_a_synchronous_folder_does_not_come_back_after_a_power_cut(
+    lun: Lun, synchronous: bool
+) -> None:
+    one, other = lun.on(ONE), lun.on(OTHER)
+    attach(one)
+    top = lun.folder / ONE / "mailboxes"
+    make_directories([Directory(top, synchronous=synchronous)])
+    home = top / "home"  # as Dovecot makes it: without a word about it
+    home.mkdir()
+    for name in ("deleted", "moved"):
+        with (home / name).open("w") as file:
+            os.fsync(file.fileno())
+    os.fsync(folder := os.open(home, os.O_RDONLY))
+    (home / "deleted").unlink()
+    (home / "moved").rename(home / "there")
+    cut_power(folder)
+    one.detach(force=True)
+    attach(other, clear_mmp=True)
+    found = {each.name for each in (lun.folder / OTHER / "mailboxes/home").iterdir()}
+    assert found == ({"there"} if synchronous else {"deleted", "moved"})
+
+
+def cut_power(folder: int) -> None:
+    """Nothing that is not on the disk yet gets there any more (EXT4_IOC_SHUTDOWN); closes the folder."""
+    fcntl.ioctl(folder, 0x8004587D, struct.pack("I", 2))
+    os.close(folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +33,6 @@ class SharedDisk:
         #: node name -> its loop device on this host
         self.loops = loops or {}
         self._hung: dict[str, int] = {}
-        #: When something written and not synchronised was lost, on CLOCK_MONOTONIC.
-        self.losses: list[float] = []
 
     @property
     def device(self) -> str:
@@ -104,7 +101,6 @@ class SharedDisk:
             descriptor = os.open(self.path_on(node), os.O_RDONLY | os.O_DIRECTORY)
             try:
                 fcntl.ioctl(descriptor, _SHUTDOWN, _WITHOUT_FLUSHING)
-                self.losses.append(time.monotonic())
             finally:
                 os.close(descriptor)
         self.release(node.name)
@@ -142,7 +138,6 @@ class SharedDisk:
         if superblock is None or not superblock.exists():
             raise LabError(f"{node.name} has {self.name} not mounted")
         (superblock / "trigger_fs_error").write_text("the lab's doing")
-        self.losses.append(time.monotonic())
 
     def fill(self, node: Node) -> Path:
         """Use up every free block; return the file that does, for the test to remove."""

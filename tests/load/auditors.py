@@ -52,22 +52,13 @@ def audit(ledger: Ledger, found: Counter[str], fetched: Iterable[str] = ()) -> F
     )
 
 
-#: Seconds. IMAP does not promise when an expunge is on the disk, and Dovecot does not synchronise the folder after it:
-#: power that is cut may bring back what was deleted within ext4's commit interval (ext4(5), commit=5).
-UNCOMMITTED = 6.0
-
-
 @dataclass(frozen=True)
 class Misplaced:
-    """A message that is not where the last answered operation left it.
-
-    `returned`: it is where it should be, or deleted shortly before a power cut, and stands in its old place besides.
-    """
+    """A message that is not where the last answered operation left it."""
 
     identity: str
     allowed: tuple[str, ...]
     found: tuple[str, ...]
-    returned: bool = False
 
 
 def whereabouts(host: str, address: str, password: str) -> dict[str, list[str]]:
@@ -81,27 +72,14 @@ def whereabouts(host: str, address: str, password: str) -> dict[str, list[str]]:
     return found
 
 
-def audit_mailbox(
-    ledger: MailboxLedger, found: Mapping[str, list[str]], losses: Iterable[float] = ()
-) -> list[Misplaced]:
+def audit_mailbox(ledger: MailboxLedger, found: Mapping[str, list[str]]) -> list[Misplaced]:
     """Hold what was answered OK against what is there. A message whose last operation was not answered may be in
-    either place, or in both: a move is a copy and a deletion. `losses`: when power was cut (CLOCK_MONOTONIC)."""
-    moments = list(losses)
-    wrong = []
-    for identity, allowed in ledger.places.items():
-        there = found.get(identity, [])
-        if not _is_as_answered(allowed, there):
-            names = tuple(str(each) for each in allowed)
-            wrong.append(Misplaced(identity, names, tuple(there), _has_returned(ledger, identity, there, moments)))
-    return wrong
-
-
-def _has_returned(ledger: MailboxLedger, identity: str, there: list[str], losses: list[float]) -> bool:
-    answered, before = ledger.answered.get(identity, (0.0, frozenset()))
-    wanted = [each for each in ledger.places[identity] if each]
-    besides = [each for each in there if each not in wanted]
-    in_time = any(answered <= loss <= answered + UNCOMMITTED for loss in losses)
-    return in_time and sorted(there) == sorted(wanted + besides) and len(besides) == 1 and besides[0] in before
+    either place, or in both: a move is a copy and a deletion."""
+    return [
+        Misplaced(identity, tuple(str(each) for each in allowed), tuple(found.get(identity, [])))
+        for identity, allowed in ledger.places.items()
+        if not _is_as_answered(allowed, found.get(identity, []))
+    ]
 
 
 def _is_as_answered(allowed: frozenset[Place], there: list[str]) -> bool:

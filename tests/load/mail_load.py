@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.lab.polling import wait_until
@@ -56,19 +55,14 @@ class Outcome:
         """Everything that breaks a promise."""
         return [
             *(f"lost: {identity}" for identity in self.mail.lost),
-            *(
-                f"{each.identity} should be in {each.allowed}, is in {each.found}"
-                for each in self.misplaced
-                if not each.returned
-            ),
+            *(f"{each.identity} should be in {each.allowed}, is in {each.found}" for each in self.misplaced),
             *(f"refused for good: {each}" for each in self.refused_for_good),
         ]
 
     def __str__(self) -> str:
         return (
             f"{self.accepted} messages accepted, {self.changed} changes confirmed, {self.fetched} fetched, "
-            f"{len(self.mail.duplicates)} arrived twice, "
-            f"{sum(each.returned for each in self.misplaced)} deletions came back; wrong: {self.wrong or 'nothing'}"
+            f"{len(self.mail.duplicates)} arrived twice; wrong: {self.wrong or 'nothing'}"
         )
 
 
@@ -114,8 +108,8 @@ class MailLoad:
         self.imap.stop()
         self.pop3.stop()
 
-    def outcome(self, losses: Iterable[float] = ()) -> Outcome:
-        """Audit; the queue is empty. `losses`: when power was cut (CLOCK_MONOTONIC)."""
+    def outcome(self) -> Outcome:
+        """Audit; the queue is empty."""
         ledger = self.senders.ledger
         found = delivered(self.host, dict.fromkeys(self.people.posts, self.people.password))
         places = whereabouts(self.host, self.people.imap, self.people.password)
@@ -124,6 +118,6 @@ class MailLoad:
             changed=self.imap.done,
             fetched=len(self.pop3.taken),
             mail=audit(ledger, found, self.pop3.taken | self.pop3.unsure),
-            misplaced=tuple(audit_mailbox(self.imap.ledger, places, losses)),
+            misplaced=tuple(audit_mailbox(self.imap.ledger, places)),
             refused_for_good=tuple(ledger.refused_for_good),
         )

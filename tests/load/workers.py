@@ -79,13 +79,9 @@ class Worker(ABC):
 
 @dataclass
 class MailboxLedger:
-    """Where each message of a worker may be now; one place only where every answer arrived.
-
-    `answered`: when the last operation on it was answered (CLOCK_MONOTONIC), and where it was before.
-    """
+    """Where each message of a worker may be now; one place only where every answer arrived."""
 
     places: dict[str, frozenset[Place]] = field(default_factory=dict)
-    answered: dict[str, tuple[float, frozenset[Place]]] = field(default_factory=dict)
 
     def trying(self, identity: str, place: Place) -> None:
         """An operation begins that puts the message there; until it is answered both places are possible."""
@@ -93,7 +89,6 @@ class MailboxLedger:
 
     def done(self, identity: str, place: Place) -> None:
         """The operation was answered OK."""
-        self.answered[identity] = (time.monotonic(), self.places[identity] - {place})
         self.places[identity] = frozenset((place,))
 
     def surely_in(self, place: Place) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance import paths
+from appliance.cluster.model import VolumeDriver
 from appliance.cluster.names import EngineName
 from appliance.directory import schema
 from appliance.engines import mail_tls, topology
@@ -105,12 +106,14 @@ class Dovecot(Engine):
 
     def directories(self, context: RenderContext) -> tuple[Directory, ...]:
         volume = context.volume
+        # after a takeover nothing may come back that was deleted, as a client was told
+        shared = context.group.volume.driver is not VolumeDriver.DIRECTORY
         return (
             Directory(context.run.parent),
             Directory(context.run),
             Directory(volume),
             Directory(volume / "dovecot"),
-            Directory(volume / "mailboxes", _VMAIL, _VMAIL, 0o700),
+            Directory(volume / "mailboxes", _VMAIL, _VMAIL, 0o700, synchronous=shared),
             Directory(volume / "probe", _VMAIL, _VMAIL, 0o700),
         )
 

@@ -61,24 +61,6 @@ def test_a_deleted_message_is_gone_for_good(answered: bool, found: list[str], we
     assert bool(audit_mailbox(ledger, {"m": found})) is not well
 
 
-@pytest.mark.parametrize(
-    ("cut_after", "found", "returned"),
-    [
-        (1.0, ["Work", "Done"], True),
-        (20.0, ["Work", "Done"], False),
-        (-1.0, ["Work", "Done"], False),
-        (1.0, ["Work"], False),
-        (1.0, [], False),
-    ],
-)
-def test_only_a_copy_besides_may_come_back_and_only_by_a_power_cut_at_once(
-    cut_after: float, found: list[str], returned: bool
-) -> None:
-    ledger = moved(answered=True)
-    [wrong] = audit_mailbox(ledger, {"m": found}, [ledger.answered["m"][0] + cut_after])
-    assert wrong.returned is returned
-
-
 def test_an_append_that_was_not_answered_may_be_there_or_not() -> None:
     ledger = MailboxLedger()
     ledger.trying("m", "Work")
