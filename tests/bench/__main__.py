@@ -11,7 +11,7 @@ from tests.bench.figures import as_json
 from tests.bench.report import Report
 from tests.lab.host import BUILD, LabError
 
-NAMES = ("mailflow", "imap", "login", "directory", "rest", "failover", "placement")
+NAMES = ("mailflow", "imap", "login", "directory", "rest", "failover", "placement", "heartbeats")
 #: Fewer rounds are a look, not a measurement: their figures go to NAME-quick.json. A benchmark may name its own FULL.
 FULL = 7
 
