@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from appliance.cluster import keys
 from appliance.cluster.names import GroupName, Seconds
-from appliance.cluster.work import OVER, Run, RunState, Work, expand
+from appliance.cluster.work import ON_DEMAND, OVER, Run, RunState, Work, expand
 from appliance.coordination.store import Delete, Field, Guard, Put
 from controller.cases import Known
 from controller.election import Led
@@ -111,7 +111,8 @@ def excess(known: Known) -> Iterator[Seen[Run]]:
     for key, runs in _by_work(known).items():
         work = works.get(key)
         if work is None:
-            yield from (seen for seen in runs if seen.fact.state is RunState.ORDERED)
+            unwanted = (seen for seen in runs if seen.fact.kind not in ON_DEMAND)
+            yield from (seen for seen in unwanted if seen.fact.state is RunState.ORDERED)
             continue
         over = sorted((seen for seen in runs if seen.fact.state in OVER), key=lambda seen: seen.fact.id)
         yield from over[: -work.keep]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import click
 
 from appliance.cli.output import emit, json_option
+from appliance.coordination import connect
 from appliance.directory.addresses import displayed
 from appliance.directory.service import DirectoryService
 from appliance.i18n import lazy, translate
-from appliance.mailbox_move.move import move as moved
+from appliance.operations import mailbox_moves
 
 
 @click.command(help=lazy("mailbox-move-help"))
@@ -20,7 +23,8 @@ def move(address: str, group: str, as_json: bool) -> None:
         click.echo(translate(key), err=True)
 
     with DirectoryService.connect() as directory:
-        found = directory.mailboxes.find(address)
-        done = moved(directory.mailboxes, found, directory.rules.known_group(group), say)
+        mailbox, target = directory.mailboxes.find(address), directory.rules.known_group(group)
+    with connect() as store:
+        done = mailbox_moves.follow(store, mailbox_moves.order(store, mailbox, target, datetime.now(UTC)), say)
     facts = {"address": displayed(done.address), "group": done.target, "seconds": f"{done.held:.1f}"}
     emit(done, as_json, lambda: [translate("mailbox-moved" if done.copies else "mailbox-moved-before", **facts)])

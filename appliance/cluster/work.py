@@ -19,6 +19,9 @@ from appliance.errors import BadInput
 
 #: The kinds of work that this release knows how to do (nodeagent/work/kinds.py).
 KINDS = frozenset({"purge"})
+#: Moves a mailbox to another group: ordered by an operator, one run at a time, and never scheduled.
+MOVE_MAILBOX = "move-mailbox"
+ON_DEMAND = frozenset({MOVE_MAILBOX})
 
 _FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, TypedDict, Unpack
@@ -112,6 +113,23 @@ class Mailboxes:
     def find(self, address: str) -> Mailbox:
         """Return the mailbox of an address. Raises BadInput, NotFound."""
         return entries.mailbox_of(self._read(any_address(address)))
+
+    def find_id(self, mailbox_id: str, address: str) -> Mailbox | None:
+        """The mailbox with that identity, deleted or not; None: nothing is known of it. `address`: what it had once.
+
+        One that has another address now is looked for in the whole directory.
+        """
+        with suppress(NotFound, BadInput):
+            found_there = self.find(address)
+            if found_there.id == mailbox_id:
+                return found_there
+        filter_ = f"(&(objectClass={s.MAILBOX})({s.ID}={entries.literal(mailbox_id)}))"
+        found = self._connection.search(s.SUFFIX, filter_, Scope.SUBTREE, entries.MAILBOX_ATTRIBUTES)
+        return entries.mailbox_of(found.entries[0]) if found.entries else None
+
+    def replicated(self) -> bool:
+        """Wait until what was written here is safe from the loss of a server; False: nobody else has it in time."""
+        return self._connection.confirm()
 
     def all(self, domain: str | None = None, *, page: int | None = None) -> Iterator[Mailbox]:
         """Yield all, or those of one domain, in the directory's order. Raises BadInput, NotFound.

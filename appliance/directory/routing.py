@@ -98,10 +98,10 @@ class RoutedConnection(DirectoryConnection):
         self._wrote = False
         self._chosen = False
 
-    def confirm(self) -> None:
+    def confirm(self) -> bool:
         """Wait until another provider has what was written here; tell when none has it in time."""
         if not self._wrote or self._writer is None or not self._others:
-            return
+            return True
         self._wrote = False
         number = replicas.server_id(self._writer)
         try:
@@ -109,10 +109,12 @@ class RoutedConnection(DirectoryConnection):
                 wanted = writer.marks().get(number, "")
         except PosthouseError as error:
             log.warning("%s", translate("directory-not-replicated", detail=str(error)))
-            return
+            return False
         if not _arrived(self._me, self._others, number, wanted):
             names = ", ".join(node.name for node in self._others)
             log.warning("%s", translate("directory-not-replicated", detail=names))
+            return False
+        return True
 
     def _before_write(self) -> None:
         if self._open is None:

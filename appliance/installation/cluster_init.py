@@ -31,6 +31,7 @@ from appliance.node_file import NodeFile, StoreAccess
 from appliance.pki import sealing, upkeep
 
 #: What a control node runs besides keeper and agent; one that this release does not have is passed over.
+MOVES_UNIT = "posthouse-moves.service"
 CONTROL_UNITS = ("posthouse-join.service", "posthouse-controller.service")
 _LISTENS_WITHIN = Seconds(60.0)
 _UNITS = Path("/lib/systemd/system")
@@ -141,7 +142,8 @@ def start_control_units() -> bool:
     present = [unit for unit in CONTROL_UNITS if (_UNITS / unit).exists()]
     before = systemctl("is-active", *present, check=False).split()
     systemctl("enable", *present)
-    systemctl("start", *present)
+    # the last one has nothing to do on a server alone; afterwards the agent wants it wherever it starts
+    systemctl("start", *present, *(unit for unit in (MOVES_UNIT,) if (_UNITS / unit).exists()))
     return before != ["active"] * len(present)
 
 

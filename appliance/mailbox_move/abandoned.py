@@ -1,6 +1,6 @@
-"""`python -m appliance.mailbox_move.abandoned GROUP`: end the holds that moves left behind which were cut off.
+"""`python -m appliance.mailbox_move.abandoned GROUP`: ends holds and removes old copies of moves that were cut off.
 
-Prints the addresses as JSON. Run by the agent on the node that owns the group.
+Prints the addresses as JSON: {"held": [...], "cleared": [...]}. Run by the agent on the node that owns the group.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ import sys
 
 from appliance.cluster.names import group_name
 from appliance.directory.service import DirectoryService
-from appliance.mailbox_move.move import let_go_abandoned
+from appliance.mailbox_move.move import clear_abandoned, let_go_abandoned
 
 
 def main() -> None:
     """Entry point."""
+    group = group_name(sys.argv[1])
     with DirectoryService.connect() as directory:
-        found = let_go_abandoned(directory.mailboxes, group_name(sys.argv[1]))
-    print(json.dumps([mailbox.address for mailbox in found]))
+        held = let_go_abandoned(directory.mailboxes, group)
+        cleared = clear_abandoned(directory.mailboxes, group)
+    print(json.dumps({"held": [each.address for each in held], "cleared": [each.address for each in cleared]}))
 
 
 if __name__ == "__main__":

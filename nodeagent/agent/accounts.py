@@ -14,7 +14,7 @@ import logging
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from appliance import paths
@@ -107,12 +107,13 @@ class Debts:
 
 
 class AccountFollower(threading.Thread):
-    """One thread; a directory or a Dovecot that is away is tried again."""
+    """One thread; a directory or a Dovecot that is away is tried again. `told` hears which login names changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[Collection[str]], None] = lambda _: None) -> None:
         super().__init__(name="account-follower", daemon=True)
         self._ended = threading.Event()
         self._debts = Debts()
+        self._told = told
 
     def end(self) -> None:
         self._ended.set()
@@ -134,6 +135,7 @@ class AccountFollower(threading.Thread):
             running = _dovecots()
             if changed:
                 self._debts.note(changed, running)
+                self._told(changed.names)
             self._debts.settle(running)
             self._ended.wait(_EVERY)
 

@@ -1,8 +1,9 @@
-"""Mail that waits for another group is tried as soon as that group takes mail in again.
+"""Mail that waits for another group, or for a mailbox on the move, is tried as soon as it can arrive.
 
 Postfix would come back to it after minutes, as to any server of the Internet that did not answer. A message counts
 when its last attempt failed at the other group's intake (docs/developers/mail-topology.md); what the group itself
-refused for now waits its turn, unless it says that the mailbox went elsewhere meanwhile.
+refused for now waits its turn, unless it says that the mailbox went elsewhere meanwhile. What waits for a mailbox whose
+entry in the directory was just changed is tried as well: a move puts deliveries off and ends with such a change.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from appliance import paths
@@ -26,10 +27,18 @@ from nodeagent.agent import markers
 log = logging.getLogger("posthouse.agent")
 
 _EVERY = Seconds(2.0)
-#: A look at a long queue takes time: so many times as much passes before the next.
+#: A look at a long queue takes time: so many times as much passes before the next, or fewer while mail may just have
+#: become deliverable.
 _REST = 20
+_REST_AFTER_CHANGE = 4
 _DEADLINE = Seconds(30.0)
 _CONNECT = Seconds(1.0)
+#: So long after a change its mail is looked for, and so often: what was under way then is put off a moment later, and
+#: Postfix may remember for a moment where the mailbox was.
+_CHANGED = Seconds(10.0)
+_LOOKS = 4
+#: More changed mailboxes than this at once are not looked for.
+_MOST_NAMES = 1000
 #: More at once are left to the next look.
 _MOST = 500
 _POSTFIX = EngineName("postfix")
@@ -46,22 +55,41 @@ class HandOverFollower(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="hand-over-follower", daemon=True)
         self._ended = threading.Event()
+        #: Addresses of mailboxes that were changed: until when (monotonic seconds) and how often yet their mail is
+        #: looked for, at least.
+        self._changed: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
 
     def end(self) -> None:
         self._ended.set()
 
+    def changed(self, names: Collection[str]) -> None:
+        """These mailboxes were changed in the directory; from any thread."""
+        until = time.monotonic() + _CHANGED
+        with self._lock:
+            self._changed.update(dict.fromkeys(map(str.lower, names), (until, _LOOKS)))
+            if len(self._changed) > _MOST_NAMES:
+                self._changed.clear()
+
+    def _changed_lately(self) -> frozenset[str]:
+        now = time.monotonic()
+        with self._lock:
+            due = {name: each for name, each in self._changed.items() if now < each[0] or each[1] > 0}
+            self._changed = {name: (until, looks - 1) for name, (until, looks) in due.items()}
+            return frozenset(due)
+
     def run(self) -> None:
         pause = float(_EVERY)
         while not self._ended.wait(pause):
-            begun = time.monotonic()
+            begun, changed = time.monotonic(), self._changed_lately()
             for instance in _with_others():
                 try:
-                    _try_again(instance)
+                    _try_again(instance, changed)
                 except (OSError, subprocess.SubprocessError, ValueError) as error:
                     log.warning("%s: what waits for other groups was not looked at: %s", instance, error)
                 except Exception:
                     log.exception("%s: looking at what waits for other groups failed", instance)
-            pause = max(_EVERY, (time.monotonic() - begun) * _REST)
+            pause = max(_EVERY, (time.monotonic() - begun) * (_REST_AFTER_CHANGE if changed else _REST))
 
 
 def waiting(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -76,6 +104,14 @@ def waiting(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
             if found:
                 yield told["queue_id"], found["to"] or found["of"]
                 break
+
+
+def put_off(lines: Iterable[str], names: Collection[str]) -> Iterator[str]:
+    """Queue id of each message in the output of `postqueue -j` that waits for one of these addresses. Pure."""
+    for line in lines:
+        told = json.loads(line)
+        if told["queue_name"] == "deferred" and any(each["address"].lower() in names for each in told["recipients"]):
+            yield told["queue_id"]
 
 
 def _with_others() -> list[InstanceId]:
@@ -97,15 +133,17 @@ def _entries(folder: Path) -> Iterator[Path]:
         return
 
 
-def _try_again(instance: InstanceId) -> None:
+def _try_again(instance: InstanceId, changed: Collection[str]) -> None:
     config = str(paths.config(instance))
     known = (paths.config(instance) / TRANSPORTS).read_text()
     queue = _run("postqueue", "-c", config, "-j")
-    found = [(queue_id, address) for queue_id, address in waiting(filter(None, queue.split("\n"))) if address in known]
+    lines = [line for line in queue.split("\n") if line]
+    found = [(queue_id, address) for queue_id, address in waiting(lines) if address in known]
     answers = {address: _answers(address) for address in {address for _, address in found}}
-    ready = [queue_id for queue_id, address in found if answers[address]][:_MOST]
+    back = [queue_id for queue_id, address in found if answers[address]]
+    ready = list(dict.fromkeys([*back, *(put_off(lines, changed) if changed else ())]))[:_MOST]
     if ready:
-        log.info("%s: %d messages for groups that are back are tried now", instance, len(ready))
+        log.info("%s: %d messages that can arrive by now are tried", instance, len(ready))
     for queue_id in ready:
         _run("postqueue", "-c", config, "-i", queue_id)
 

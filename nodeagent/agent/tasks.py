@@ -15,6 +15,7 @@ from appliance.cluster.report import ClockReport, Notice
 from appliance.directory import schema
 from appliance.directory.connection import DirectoryConnection, Scope
 from appliance.errors import PosthouseError
+from appliance.mailbox_move import leftovers
 from appliance.node import clock as node_clock
 from appliance.off_loop import off_loop
 from nodeagent.agent import markers
@@ -65,11 +66,16 @@ def tasks(
         return ()
 
     async def abandoned_moves() -> tuple[Notice, ...]:
-        if await off_loop(_moves_noted):
-            for group in markers.active():
-                if paths.config(InstanceId(_DOVECOT, group)).exists():
-                    for address in json.loads(await _program("appliance.mailbox_move.abandoned", group)):
-                        log.warning("%s is in use again in group %s: its move was cut off", address, group)
+        held = await off_loop(_moves_noted)
+        for group in markers.active():
+            if not paths.config(InstanceId(_DOVECOT, group)).exists():
+                continue
+            if held or await off_loop(_homes_left, group):
+                found = json.loads(await _program("appliance.mailbox_move.abandoned", group))
+                for address in found["held"]:
+                    log.warning("%s is in use again in group %s: its move was cut off", address, group)
+                for address in found["cleared"]:
+                    log.info("%s has moved away from group %s: its old copy is removed", address, group)
         return ()
 
     return (
@@ -89,6 +95,11 @@ def _moves_noted() -> bool:
     except PosthouseError:
         return False
     return bool(found.entries)
+
+
+def _homes_left(group: GroupName) -> bool:
+    """Whether moves may have left homes behind in the group's volume."""
+    return any(leftovers.noted(group))
 
 
 async def _program(module: str, *arguments: str) -> str:

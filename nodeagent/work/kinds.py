@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance import paths
 from appliance.cluster.names import EngineName, GroupName, InstanceId
+from appliance.cluster.work import MOVE_MAILBOX
 
 #: Properties of systemd.exec(5) for every kind: its group's volume and nothing else. `{group}` is the group.
 _CONFINED: Final = (
@@ -55,11 +56,24 @@ class Kind:
         return self.needs is None or paths.config(InstanceId(self.needs, group)).exists()
 
 
-#: By the name in `desired/work/`; the names stand in appliance.cluster.work too, for those who write there.
+#: By the name in the store; the names stand in appliance.cluster.work too, for those who write there.
 KINDS: Final[Mapping[str, Kind]] = {
     "purge": Kind(
         "appliance.directory.purge",
         ("CapabilityBoundingSet=CAP_DAC_OVERRIDE", "PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX"),
+        EngineName("dovecot"),
+    ),
+    # it ends sessions, sees who has files open, runs rsync as the account of all mail, and speaks to other nodes
+    MOVE_MAILBOX: Kind(
+        "nodeagent.moves.program",
+        (
+            "Nice=0",
+            "IOSchedulingClass=best-effort",
+            "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_KILL CAP_SETUID CAP_SETGID CAP_SYS_PTRACE",
+            "ReadWritePaths=/run/posthouse",
+            "ProtectProc=default",
+            "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        ),
         EngineName("dovecot"),
     ),
 }

@@ -49,7 +49,8 @@ class Cluster:
         disk = lab.disk("volume", megabytes=1024)
         nodes = tuple(lab.node(name) for name in names)
         for node in nodes:
-            disk.attach(node)
+            for each in lab.disks.values():  # also what the caller has made before
+                each.attach(node)
             fence.attach(node)
         made = cls(lab, nodes, disk, fence)
         step(f"booting {len(nodes)} nodes", made._boot)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nodeagent.agent.handed_over import waiting
+from nodeagent.agent.handed_over import HandOverFollower, put_off, waiting
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,22 @@ def test_what_is_being_delivered_is_left_alone() -> None:
     reason = "connect to 10.0.0.2[10.0.0.2]:10026: Connection refused"
     told = {"queue_id": "4abc", "queue_name": "active", "recipients": [{"address": "a@x.test", "delay_reason": reason}]}
     assert list(waiting([json.dumps(told)])) == []
+
+
+def test_mail_for_a_mailbox_that_was_just_changed_is_tried_whatever_it_failed_at() -> None:
+    lines = [
+        json.dumps({"queue_name": queue, "queue_id": identity, "recipients": [{"address": address}]})
+        for queue, identity, address in (
+            ("deferred", "A", "Anna@x.test"),
+            ("active", "B", "anna@x.test"),
+            ("deferred", "C", "berta@x.test"),
+        )
+    ]
+    assert list(put_off(lines, {"anna@x.test"})) == ["A"]
+
+
+def test_a_change_is_looked_after_several_times_and_then_no_more() -> None:
+    follower = HandOverFollower()
+    follower.changed({"Anna@x.test"})
+    looks = [follower._changed_lately() for _ in range(4)]
+    assert looks == [{"anna@x.test"}] * 4

@@ -10,7 +10,7 @@ from appliance.cluster import keys
 from appliance.cluster.model import Basis, Ownership, OwnershipStage
 from appliance.cluster.names import GroupName, NodeName
 from appliance.cluster.work import KINDS as WRITTEN
-from appliance.cluster.work import Run, RunState
+from appliance.cluster.work import ON_DEMAND, Run, RunState
 from appliance.coordination.store import Record
 from appliance.ownership.records import OwnerSeen
 from nodeagent.work.endings import Ending, of_look, told_lines
@@ -124,4 +124,4 @@ def test_the_program_runs_in_the_groups_slice_with_its_deadline_and_nothing_more
 
 
 def test_who_writes_work_knows_the_same_kinds() -> None:
-    assert KINDS.keys() == WRITTEN
+    assert KINDS.keys() == WRITTEN | ON_DEMAND
