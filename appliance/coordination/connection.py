@@ -1,7 +1,8 @@
 """One gRPC channel to the store's members over mutual TLS, and what its failures mean.
 
 gRPC itself moves on when a member refuses or drops the connection. A member that is
-frozen, or cut off from the majority, answers nothing: then `suspect` puts the next one first.
+frozen, or cut off from the majority, answers nothing: then `suspect` puts the next one first. To the first of the list,
+which is the node's own, it returns when that one answers again (home.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from appliance import node_file
 from appliance.coordination.access import SUSPICIOUS_AFTER, Keys
+from appliance.coordination.home import Home
 from appliance.coordination.rpc import grpc
 from appliance.coordination.store import StoreUnavailable
 from appliance.errors import PosthouseError
@@ -98,10 +100,13 @@ class Connection:
         self._first = 0
         self._closed = False
         self._lock = threading.Lock()
-        self._channel = self._open()
+        self._channel = self._open(self.endpoints)
+        self._home = self._new_home()
 
-    def _open(self) -> Any:
-        order = self.endpoints[self._first :] + self.endpoints[: self._first]
+    def _new_home(self) -> Home:
+        return Home(lambda: self._open(self.endpoints[:1]), self._return)
+
+    def _open(self, order: Sequence[str]) -> Any:
         credentials = grpc.ssl_channel_credentials(self._keys.authority, self._keys.key, self._keys.certificate)
         return grpc.secure_channel(target(order), credentials, options=_OPTIONS)
 
@@ -115,7 +120,8 @@ class Connection:
             if news is None or news == self.endpoints:
                 return self._channel
             self.endpoints, self._first = news, 0
-            old, self._channel = self._channel, self._open()
+            old, self._channel = self._channel, self._open(news)
+            self._home = self._new_home()
         old.close()  # calls and watches under way end with an error, and come again on the new one
         return self._channel
 
@@ -129,9 +135,25 @@ class Connection:
         with self._lock:
             if self._closed or channel is not self._channel:
                 return
+            if self._first == 0:
+                self._home.left()
             self._first = (self._first + 1) % len(self.endpoints)
-            self._channel = self._open()
+            self._channel = self._open(self.endpoints[self._first :] + self.endpoints[: self._first])
         channel.close()
+
+    def answered(self, member: int) -> None:
+        """A call was answered by the member of that id."""
+        if len(self.endpoints) > 1:
+            self._home.answered(member)
+
+    def _return(self) -> None:
+        """The first member is back: calls and watches under way end with an error, and come again there."""
+        with self._lock:
+            if self._closed:
+                return
+            self._first = 0
+            old, self._channel = self._channel, self._open(self.endpoints)
+        old.close()
 
     def close(self) -> None:
         """End every call; the connection cannot be used again."""

@@ -121,12 +121,14 @@ class EtcdStore(Store):
         channel = self._connection.channel
         started = time.monotonic()
         try:
-            return method(channel)(request, timeout=max(ends - started, 0.0), wait_for_ready=True)
+            response = method(channel)(request, timeout=max(ends - started, 0.0), wait_for_ready=True)
         except (grpc.RpcError, ValueError) as error:
             waited = time.monotonic() - started
             if isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 self._connection.suspect(channel, waited)
             raise self._connection.failure(error, ends - started) from error
+        self._connection.answered(response.header.member_id)
+        return response
 
 
 def _range_of(channel: Any) -> Any:
