@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from appliance.alerts.watch import NAMES, PATIENCE, PROGRAM, TELLING, AlertWatch, failures
@@ -26,9 +27,13 @@ def standing(
     kept: Collection[GroupName],
     goals: Mapping[GroupName, NodeName | None],
     waiting: Iterable[OperatorNeeded],
+    fences: Mapping[NodeName, Notice] = MappingProxyType({}),
 ) -> dict[str, Notice]:
-    """What is wrong now. `kept`: groups in good hands; `goals`: where each should be; `waiting`: for an operator."""
-    found: dict[str, Notice] = {}
+    """What is wrong now. `kept`: groups in good hands; `goals`: where each should be; `waiting`: for an operator.
+
+    `fences`: what is wrong with which node's.
+    """
+    found: dict[str, Notice] = {f"fence-{node}": notice for node, notice in fences.items()}
     for name in known.view.facts(keys.NODES):
         if name not in known.usable:
             key = "alert-node-silent" if name in known.look.sessions else "alert-node-gone"

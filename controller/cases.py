@@ -45,6 +45,9 @@ class Known:
     fails: Failing = field(default_factory=dict)
     fences: Mapping[NodeName, Fence] = field(default_factory=dict)
     usable: frozenset[NodeName] = frozenset()
+    reached: Mapping[NodeName, float] = field(default_factory=dict)
+    #: Nodes whose fence is known to hit something else.
+    missed: frozenset[NodeName] = frozenset()
 
     @cached_property
     def all_groups(self) -> dict[GroupName, ServiceGroup]:
@@ -59,8 +62,8 @@ class Known:
 
     @cached_property
     def specs(self) -> dict[NodeName, FenceSpec]:
-        """How nodes are fenced."""
-        return self.view.facts(keys.FENCE_SPECS)
+        """How nodes are fenced, where that can be relied on."""
+        return {name: spec for name, spec in self.view.facts(keys.FENCE_SPECS).items() if name not in self.missed}
 
     @cached_property
     def by_session(self) -> dict[SessionName, list[OwnerSeen]]:
@@ -94,6 +97,7 @@ class Known:
             others=others,
             target=targets.get(group),
             failing=self.fails.get(node, {}),
+            reached=self.reached.get(node),
             fence_kind=FenceKind.POWER if node in self.specs else None,
             fence=self.fences.get(node),
             acknowledged=self.acknowledged(node),

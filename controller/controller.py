@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from appliance.clock import boottime
 from appliance.cluster import keys
-from appliance.cluster.decided import ControllerReport, FenceRecord, Placement
+from appliance.cluster.decided import ControllerReport, FenceCheck, FenceRecord, Placement
 from appliance.cluster.model import Fact
 from appliance.cluster.names import NodeName, Seconds
 from appliance.cluster.report import Notice
@@ -34,6 +34,8 @@ from controller.cases import Known
 from controller.election import Election, Led, NotLeading
 from controller.events import DecisionLog
 from controller.failover import Failover
+from controller.fencing.ask import ask
+from controller.fencing.checks import FenceChecks
 from controller.fencing.desk import FenceDesk
 from controller.fencing.progress import Fences
 from controller.follow import Follower, Inbox, Whole
@@ -48,7 +50,7 @@ from controller.work import WorkDesk
 
 log = logging.getLogger("posthouse.controller")
 
-#: Between two looks: without the leadership, at rest, and while something is under way.
+#: Between two looks at most: without the leadership, at rest, and while something is under way.
 ASIDE = Seconds(1.0)
 AT_REST = Seconds(0.5)
 BUSY = Seconds(0.25)
@@ -69,6 +71,7 @@ class Eyes:
     sightings: Sightings = field(default_factory=dict)
     fails: Failing = field(default_factory=dict)
     well: dict[NodeName, float] = field(default_factory=dict)
+    reached: dict[NodeName, float] = field(default_factory=dict)
 
     def take(self, look: Look, observations: Any, timing: Timing) -> None:
         """Note one look."""
@@ -80,6 +83,14 @@ class Eyes:
         self.fails = observers.failing(self.fails, observations, fresh, now)
         usable = observers.usable(self.sightings, self.fails, self.began, now, timing)
         self.well = observers.well(self.well, usable, now)
+        self.reached = observers.reached(self.reached, self.sightings, self.fails, now)
+
+    def silences(self, timing: Timing) -> Iterator[float]:
+        """When the silence of each node that somebody cannot reach will have lasted long enough to act."""
+        for node, observers_ in self.fails.items():
+            yield from (since + taker.SILENT_AFTER for since in observers_.values())
+            if node in self.sightings:
+                yield self.sightings[node].since + timing.renew + taker.OVERDUE
 
     def settled(self, timing: Timing) -> bool:
         """Whether it has looked for long enough to have seen every living node renew."""
@@ -99,6 +110,7 @@ class Controller:
         self.timing = Timing()
         self.election = Election(node, boottime)
         self.fences = Fences(desk, self.log, boottime)
+        self.checks = FenceChecks(lambda spec: ask(spec, desk.sealing_key, desk.folders), self.log)
         self.failover = Failover(self.log, self.fences)
         self.placing = Placing(self.log)
         self.patience = Patience(self.log)
@@ -111,6 +123,8 @@ class Controller:
         self._followers = [
             Follower(store, prefix, self._inbox, bell, urgent=prefix != keys.STATUS) for prefix in WATCHED
         ]
+        # What observers say is read with each look. Its watch only rings, so that silence counts from its first moment.
+        self._followers.append(Follower(store, keys.OBSERVATIONS, deque(maxlen=1), bell, urgent=True))
         self._loaded: set[str] = set()
         self._viewer = Viewer()
         self._eyes = Eyes()
@@ -129,18 +143,21 @@ class Controller:
                 self._bell.clear()
                 self.step()
                 alive()
-                self._bell.wait(max(_SHORTEST, self._pause - (boottime() - began)))
+                self._bell.wait(max(_SHORTEST, self._next_look(began) - boottime()))
                 ended.wait(_SHORTEST)
         finally:
             for follower in self._followers:
                 follower.end()
             self.election.resign(self._store, self.timing)
 
-    @property
-    def _pause(self) -> Seconds:
-        if self.epoch is None:
-            return ASIDE
-        return BUSY if self._busy else AT_REST
+    def _next_look(self, began: float) -> float:
+        """When to look again at the latest, after the look that `began` then."""
+        pause = ASIDE
+        if self.epoch is not None:
+            pause = BUSY if self._busy else AT_REST
+        now = boottime()
+        ends = [end for end in (self.election.silent_at, *self._eyes.silences(self.timing)) if end > now]
+        return min([began + pause, *ends])
 
     def step(self) -> None:
         """One look, and what follows from it."""
@@ -187,12 +204,20 @@ class Controller:
             for name, fence in self.fences.known.items()
             if (session := eyes.look.sessions.get(name)) is not None
             and session.epoch == fence.session_epoch
-            and fence.state is not FenceState.REFUSED
+            and fence.state not in {FenceState.REFUSED, FenceState.MISSED}
         }
         usable = frozenset(eyes.well) - cut
-        return Known(
-            self._viewer.view, eyes.look, self.timing, eyes.sightings, eyes.fails, dict(self.fences.known), usable
+        known = Known(
+            self._viewer.view,
+            eyes.look,
+            self.timing,
+            eyes.sightings,
+            eyes.fails,
+            dict(self.fences.known),
+            usable,
+            eyes.reached,
         )
+        return replace(known, missed=self.checks.missed(known))
 
     # --- leading ------------------------------------------------------------------------------------------
 
@@ -205,6 +230,10 @@ class Controller:
         if epoch != self.epoch:
             self._begin(led)
         self.fences.collect()
+        assert self._eyes.look is not None
+        self.fences.watch(self._eyes.sightings, self._eyes.look.read_at)
+        self.checks.note_missed(led, self._known(), self.fences.found_missing)
+        self.fences.found_missing.clear()
         self.fences.save(led)
         known, now = self._known(), boottime()
         if now - known.look.read_at <= self.timing.reply:
@@ -218,6 +247,7 @@ class Controller:
         """A leadership begins: read what another leader left, linearizably."""
         placements = self._read(keys.PLACEMENTS, Placement)
         fences = self._read(keys.FENCES, FenceRecord)
+        self.checks.take_over(self._read(keys.FENCE_CHECKS, FenceCheck))
         self.log.take_over(self._store, _READ_ALL)
         self.placing.take_over({each.group: each for each in placements})
         self.fences.take_over(fences)
@@ -246,8 +276,12 @@ class Controller:
         most = self._setting("controller.move_patience")
         self.patience.watch_moves(well_kept, self.placing.goals, now, most, hanging(known))
         self.failover.cut_off_stuck(led, known, self.patience.stuck)
+        if self._setting("controller.power_on_fenced"):
+            self.failover.power_on(led, known)
+        self.checks.step(led, known, now, self._setting("controller.fence_check_every"))
         if self._eyes.settled(self.timing):
-            standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed)
+            fences = self.checks.standing(known)
+            standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed, fences)
             self.teller.step(standing, self._viewer.view.settings, now)
         self._busy = (
             bool(self._eyes.fails)
@@ -285,6 +319,7 @@ class Controller:
         found = [*self.teller.notices, *([] if self._refused is None else [self._refused])]
         for node, detail in sorted(self.fences.failures.items()):
             found.append(Notice(key="notice-fence-failed", facts={"node": node, "detail": detail}, grave=True))
+        found += self.checks.standing(known).values()
         for group, node in sorted(self.patience.stuck.items()):
             found.append(Notice(key="notice-move-stuck", facts={"group": group, "node": node}, grave=True))
         unreadable = {*known.view.unreadable}

@@ -62,6 +62,11 @@ class Election:
             return None
         return self._epoch
 
+    @property
+    def silent_at(self) -> float:
+        """When the leader will have been silent for long enough, if nothing more is seen of it; to look just then."""
+        return self._seen.since + SILENT if self._epoch is None and self._seen is not None else float("inf")
+
     def keep(self, store: Store, timing: Timing) -> None:
         """Renew when it is time. Raises StoreUnavailable."""
         if self._epoch is not None and (self._doubted or self._clock() - self._renewed >= RENEW):

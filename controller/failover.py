@@ -21,7 +21,7 @@ from appliance.ownership.records import OwnerSeen
 from controller.cases import Judgement, Known, SessionName, judge, targets, waits_for
 from controller.election import Led
 from controller.events import DecisionLog
-from controller.fencing.progress import Fences
+from controller.fencing.progress import Cause, Fences
 
 Goals = Mapping[GroupName, NodeName | None]
 
@@ -75,7 +75,7 @@ class Failover:
             case AskOperator(node=node):
                 assert owner is not None
                 self._ask(node, owner)
-            case Wait():
+            case Wait(reason=Reason.SILENCE_NOT_PASSED):
                 assert owner is not None
                 self.log.tell_once(_matter(owner), Wait, "event-wait-silence", group=case.group, node=owner.record.node)
             case Leave(reason=Reason.OWNER_SILENT):
@@ -138,7 +138,9 @@ class Failover:
         reason = judgement.decision.reason
         key = f"event-fence-{reason.value.replace('_', '-')}"
         guards = list(_fence_guards(known, judgement, owner))
-        self.fences.order(led, spec, epoch, guards, key, {"agent": spec.agent})
+        sighting = known.sightings.get(node)
+        cause = Cause(key, {"agent": spec.agent}, silent_at=sighting.revision if sighting else 0)
+        self.fences.order(led, spec, epoch, guards, cause)
 
     def request(self, led: Led, known: Known) -> None:
         """What operators ask to be fenced: ordered once each, whatever the node's health. Raises StoreUnavailable."""
@@ -150,8 +152,9 @@ class Failover:
             if session is not None and session.epoch > request.session_epoch:
                 spec = None  # it has come back since: whoever asked did not mean this session
             if spec is not None and self._requested.get(name) != seen.revision:
-                at_once, by = spec.model_copy(update={"delay": 0.0}), {"by": request.by}
-                if self.fences.order(led, at_once, request.session_epoch, [guard], "event-fence-requested", by):
+                at_once = spec.model_copy(update={"delay": 0.0})
+                cause = Cause("event-fence-requested", {"by": request.by}, stays_off=True)
+                if self.fences.order(led, at_once, request.session_epoch, [guard], cause):
                     self._requested[name] = seen.revision
             else:
                 led.write([guard], [Delete(keys.fence_request(name))])
@@ -169,8 +172,17 @@ class Failover:
                 Guard(keys.session(node), Field.CREATE_REVISION, session),
             ]
             at_once = spec.model_copy(update={"delay": 0.0})  # it fences nobody: there is no duel to be decided
-            if self.fences.order(led, at_once, session, guards, "event-fence-stuck", {"group": group}):
+            if self.fences.order(led, at_once, session, guards, Cause("event-fence-stuck", {"group": group})):
                 self._stuck[group] = owner.epoch
+
+    def power_on(self, led: Led, known: Known) -> None:
+        """Nodes that were cut off and own nothing any more: switched on, once. Raises StoreUnavailable, NotLeading."""
+        for node, fence in list(self.fences.known.items()):
+            session, spec = known.look.sessions.get(node), known.specs.get(node)
+            owns = (node, fence.session_epoch) in known.by_session or known.look.unreadable_owners
+            back = session is not None and session.epoch != fence.session_epoch
+            if spec is not None and not owns and not back and self.fences.may_power_on(node):
+                self.fences.power_on(led, spec)
 
     # --- grants that nobody took up -----------------------------------------------------------------------
 

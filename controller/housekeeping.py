@@ -14,7 +14,10 @@ from controller.fencing.progress import Fences
 
 
 def tidy(led: Led, known: Known, log: DecisionLog, fences: Fences) -> None:
-    """Acknowledgements that were used or refuted, and fences of nodes that are back. Raises StoreUnavailable."""
+    """Acknowledgements that were used or refuted, fences of nodes that are back or never went.
+
+    Raises StoreUnavailable.
+    """
     for node, revision in used_acknowledgements(known):
         key = keys.acknowledgement(node)
         if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
@@ -28,6 +31,13 @@ def tidy(led: Led, known: Known, log: DecisionLog, fences: Fences) -> None:
         if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
             fences.forget(node)
             log.tell("event-node-back", node=node)
+    for node in fences.over(known.sightings, known.missed):
+        if node not in known.view.table(keys.FENCES):
+            continue
+        revision, key = known.view.table(keys.FENCES)[node].revision, keys.fence(node)
+        if led.write([Guard(key, Field.MOD_REVISION, revision)], [Delete(key)]).succeeded:
+            fences.forget(node)
+            log.tell("event-fence-over", node=node)
 
 
 def used_acknowledgements(known: Known) -> Iterator[tuple[NodeName, int]]:

@@ -38,6 +38,13 @@ def renewed(sighting: Sighting | None, read_at: float, timing: Timing) -> bool:
     return sighting is not None and sighting.revision > 0 and read_at - sighting.since < timing.demote
 
 
+def reached(
+    before: Mapping[NodeName, float], nodes: Collection[NodeName], fails: Failing, now: float
+) -> dict[NodeName, float]:
+    """Since when nobody has had trouble to reach each of the nodes, but for those that somebody has trouble with."""
+    return {node: before.get(node, now) for node in nodes if node not in fails}
+
+
 def well(before: Mapping[NodeName, float], nodes: Collection[NodeName], now: float) -> dict[NodeName, float]:
     """Since when each of the nodes that are well has been so."""
     return {node: before.get(node, now) for node in nodes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from unicodedata import category
 
 import click
@@ -97,6 +98,19 @@ def _node_state(line: NodeLine) -> str:
     return f"{state}, {translate('node-drained')}" if line.drained else state
 
 
+def _fence(line: NodeLine) -> str | None:
+    """The program, and whether it answers: what it last said well may be a while ago."""
+    if line.fence is None:
+        return None
+    if line.fence_problem is not None:
+        return translate(f"cluster-fence-{line.fence_problem.value}", agent=line.fence)
+    if line.fence_read is None:
+        return translate("cluster-fence-unread", agent=line.fence)
+    at = line.fence_read.astimezone()
+    recent = datetime.now(UTC) - at < timedelta(hours=12)
+    return translate("cluster-fence-read", agent=line.fence, at=at.strftime("%H:%M" if recent else "%Y-%m-%d %H:%M"))
+
+
 GROUP_COLUMNS = (
     Column("cluster-column-group", lambda line: line.name),
     Column("cluster-column-state", _group_state),
@@ -112,6 +126,6 @@ NODE_COLUMNS = (
     Column("cluster-column-address", lambda line: line.address),
     Column("cluster-column-owns", lambda line: line.groups),
     Column("cluster-column-standby", lambda line: line.standby),
-    Column("cluster-column-fence", lambda line: line.fence),
+    Column("cluster-column-fence", _fence),
     Column("cluster-column-release", lambda line: line.release),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from appliance.coordination import connect
 from appliance.coordination.store import Store
 from appliance.errors import BadInput, PosthouseError
 from appliance.i18n import lazy, translate
-from appliance.operations import nodes
+from appliance.operations import fences, nodes
 from appliance.operations.overview import read
 
 _DRAINED_WITHIN = Seconds(300.0)
@@ -79,20 +80,27 @@ def fence(name: str, yes: bool) -> None:
     if not yes:
         click.confirm(translate("node-fence-confirm", node=wanted), abort=True)
     with connect() as store:
+        before = store.get(keys.fence(wanted))
         epoch = nodes.request_fence(store, wanted)
-        until = time.monotonic() + _FENCED_WITHIN
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + _FENCED_WITHIN:
             record = store.get(keys.fence(wanted))
             found = FenceRecord.model_validate_json(record.value) if record else None
             if found and found.session_epoch == epoch and found.progress is FenceProgress.VERIFIED:
                 click.echo(translate("node-fenced", node=wanted))
                 return
+            new = record is not None and (before is None or record.mod_revision > before.mod_revision)
+            if found and new and found.session_epoch == epoch and found.progress is FenceProgress.REFUSED:
+                break
             if record is None and store.get(keys.fence_request(wanted)) is None:
+                if nodes.session_stands(store, wanted, epoch):
+                    break  # given up: it renews its session
                 click.echo(translate("node-fenced", node=wanted))  # verified, and its groups are taken already
                 return
             time.sleep(_POLL)
         detail = found.detail if found and found.detail else "-"
-    raise PosthouseError("node-not-fenced", node=wanted, seconds=int(_FENCED_WITHIN), detail=detail)
+        seconds = round(time.monotonic() - began)
+    raise PosthouseError("node-not-fenced", node=wanted, seconds=seconds, detail=detail)
 
 
 @node.command(help=lazy("node-acknowledge-help"))
@@ -114,8 +122,9 @@ def acknowledge(name: str, yes: bool) -> None:
 @click.option("--secrets-stdin", is_flag=True, help=lazy("node-fence-secrets-help"))
 @click.option("--timeout", type=float, default=20.0, help=lazy("node-fence-timeout-help"))
 @click.option("--delay", type=float, default=0.0, help=lazy("node-fence-delay-help"))
+@click.option("--check/--no-check", "check", default=True, help=lazy("node-fence-no-check-help"))
 @click.option("--none", "none", is_flag=True, help=lazy("node-fence-none-help"))
-def set_fence(name: str, agent: str | None, secrets_stdin: bool, none: bool, **given: Any) -> None:
+def set_fence(name: str, agent: str | None, none: bool, **given: Any) -> None:
     wanted = node_name(name)
     with connect() as store:
         if none:
@@ -124,19 +133,28 @@ def set_fence(name: str, agent: str | None, secrets_stdin: bool, none: bool, **g
             return
         if agent is None:
             raise BadInput("agent", "node-fence-agent-missing")
-        _no_secrets(given["parameters"])
-        sealed = _sealed(sys.stdin.read()) if secrets_stdin else {}
-        fields: dict[str, Any] = {
-            "node": wanted, "agent": agent, "parameters": _pairs(given["parameters"]), "sealed": sealed,
-            "timeout": given["timeout"], "delay": given["delay"],
-        }  # fmt: skip
-        try:
-            spec = FenceSpec.model_validate(fields)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise BadInput(str(first["loc"][0]), "node-fence-bad-field", detail=first["msg"]) from error
+        nodes.known(store, wanted)
+        secrets = _secrets(sys.stdin.read()) if given["secrets_stdin"] else {}
+        spec = _spec(wanted, agent, secrets, given)
+        if given["check"]:
+            said = fences.ask(store, spec, secrets)
+            click.echo(translate("node-fence-read", node=wanted, agent=agent, on="yes" if said.on else "no"))
         nodes.set_fence(store, spec)
     click.echo(translate("node-fence-set", node=wanted, agent=agent))
+
+
+def _spec(wanted: NodeName, agent: str, secrets: Mapping[str, str], given: Mapping[str, Any]) -> FenceSpec:
+    """The record to write, its secrets sealed; raise BadInput."""
+    _no_secrets(given["parameters"])
+    fields: dict[str, Any] = {
+        "node": wanted, "agent": agent, "parameters": _pairs(given["parameters"]), "sealed": _sealed(secrets),
+        "timeout": given["timeout"], "delay": given["delay"],
+    }  # fmt: skip
+    try:
+        return FenceSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise BadInput(str(first["loc"][0]), "node-fence-bad-field", detail=first["msg"]) from error
 
 
 def _pairs(lines: tuple[str, ...]) -> dict[str, str]:
@@ -158,8 +176,13 @@ def _no_secrets(lines: tuple[str, ...]) -> None:
             raise BadInput("parameter", "node-fence-secret-given", name=name)
 
 
-def _sealed(text: str) -> dict[str, str]:
+def _secrets(text: str) -> dict[str, str]:
+    return _pairs(tuple(line for line in text.splitlines() if line.strip()))
+
+
+def _sealed(secrets: Mapping[str, str]) -> dict[str, str]:
+    if not secrets:
+        return {}
     from appliance.pki import sealing  # noqa: PLC0415 - cryptography is slow to load
 
-    given = tuple(line for line in text.splitlines() if line.strip())
-    return {name: sealing.seal(value) for name, value in _pairs(given).items()}
+    return {name: sealing.seal(value) for name, value in secrets.items()}

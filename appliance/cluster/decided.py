@@ -81,11 +81,43 @@ class FenceProgress(StrEnum):
 
 
 class FenceRecord(Fact):
-    """A fencing of a node's session, `fences/NODE`; another leader goes on from it."""
+    """A fencing of a node's session, `fences/NODE`; another leader goes on from it.
+
+    `missed`: it read off and the session was renewed after that. `stays_off`: an operator asked for it.
+    `powered_on`: the node was switched on again, or that was tried.
+    """
 
     node: CheckedNodeName
     session_epoch: int = Field(ge=1)
     progress: FenceProgress
+    detail: str = ""
+    missed: bool = False
+    stays_off: bool = False
+    powered_on: bool = False
+
+
+class FenceProblem(StrEnum):
+    """What is wrong with a node's fence though nobody needs it now."""
+
+    #: It does not say whether the node is on.
+    SILENT = "silent"
+    #: It says "off" of a node that is alive: it is on another plug, or broken.
+    READS_OFF = "reads-off"
+    #: It was ordered, read "off", and the node renewed its session after that. It counts for nothing until set anew.
+    MISSES = "misses"
+
+
+class FenceCheck(Fact):
+    """What the leader found when it last asked a node's fence for the node's state, `fence-checks/NODE`.
+
+    `spec`: the mod revision of the node's FenceSpec, which alone it is about. `read_at`: when the fence last answered
+    as it should, wall-clock time, for people.
+    """
+
+    node: CheckedNodeName
+    spec: int = Field(ge=1)
+    read_at: datetime | None = None
+    problem: FenceProblem | None = None
     detail: str = ""
 
 

@@ -26,6 +26,7 @@ OWNERS = PREFIX + "owners/"
 LEADER = PREFIX + "leader"
 PLACEMENTS = PREFIX + "placements/"
 FENCES = PREFIX + "fences/"
+FENCE_CHECKS = PREFIX + "fence-checks/"
 EVENTS = PREFIX + "events/"
 CONTROLLER = PREFIX + "controller"
 RUNS = PREFIX + "runs/"
@@ -99,6 +100,11 @@ def placement(name: GroupName) -> str:
 def fence(name: NodeName) -> str:
     """How far the fencing of the node is."""
     return FENCES + name
+
+
+def fence_check(name: NodeName) -> str:
+    """What the node's fence answered last."""
+    return FENCE_CHECKS + name
 
 
 def observation(observer: NodeName) -> str:

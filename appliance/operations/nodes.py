@@ -12,7 +12,7 @@ from appliance.cluster.model import Node, Ownership
 from appliance.cluster.names import NodeName
 from appliance.coordination.store import Field, Guard, Put, Store
 from appliance.errors import BadInput, NotFound, PosthouseError
-from appliance.operations import groups
+from appliance.operations import fences, groups
 from appliance.ownership.records import session_seen
 
 
@@ -47,11 +47,14 @@ def resume(store: Store, name: NodeName) -> bool:
 def request_fence(store: Store, name: NodeName) -> int:
     """Ask the leading controller to cut the node off now; return the epoch of the session that is meant.
 
-    Raises NotFound, BadInput when no fence is set for it or it owns nothing that a fence could free.
+    Raises NotFound, BadInput when no fence is set for it, or one that misses it, NothingToAcknowledge when it owns
+    nothing that a fence could free.
     """
     known(store, name)
     if store.get(keys.fence_spec(name)) is None:
         raise BadInput("node", "node-has-no-fence", value=name)
+    if fences.misses(store, name):
+        raise BadInput("node", "node-fence-misses", value=name)
     epoch = session_epoch(store, name)
     store.put(keys.fence_request(name), FenceRequest(node=name, session_epoch=epoch, by=operator()).model_dump_json())
     return epoch
@@ -88,6 +91,12 @@ def session_epoch(store: Store, name: NodeName) -> int:
     if session is None:
         raise NothingToAcknowledge("node-owns-nothing", node=name)
     return session_seen(session).epoch
+
+
+def session_stands(store: Store, name: NodeName, epoch: int) -> bool:
+    """Whether the node still has the session of that epoch."""
+    session = store.get(keys.session(name))
+    return session is not None and session_seen(session).epoch == epoch
 
 
 def set_fence(store: Store, spec: FenceSpec) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +15,8 @@ from appliance.cluster.decided import (
     ClusterEvent,
     ControllerReport,
     Drain,
+    FenceCheck,
+    FenceProblem,
     FenceProgress,
     FenceRecord,
     FenceSpec,
@@ -60,7 +63,7 @@ class GroupState(StrEnum):
 
 @dataclass(frozen=True)
 class NodeLine:
-    """One node as an operator sees it."""
+    """One node as an operator sees it. `fence_read`: when its fence last answered as it should."""
 
     name: NodeName
     state: NodeState
@@ -73,6 +76,8 @@ class NodeLine:
     standby: tuple[GroupName, ...]
     unanswered_by: tuple[NodeName, ...]
     report: NodeReport | None
+    fence_read: datetime | None = None
+    fence_problem: FenceProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,8 @@ class _Sorted:
     wishes: dict[str, Wish] = field(default_factory=dict)
     drained: dict[str, Drain] = field(default_factory=dict)
     fence_specs: dict[str, FenceSpec] = field(default_factory=dict)
+    fence_revisions: dict[str, int] = field(default_factory=dict)
+    fence_checks: dict[str, FenceCheck] = field(default_factory=dict)
     owners: dict[str, tuple[Ownership, int]] = field(default_factory=dict)
     placements: dict[str, Placement] = field(default_factory=dict)
     fences: dict[str, FenceRecord] = field(default_factory=dict)
@@ -171,6 +178,8 @@ def _sort(records: Iterable[Record]) -> _Sorted:
 
 def _put_away(record: Record, found: _Sorted) -> None:
     key, name = record.key, record.key.rpartition("/")[2]
+    if key.startswith(keys.FENCE_SPECS):
+        found.fence_revisions[name] = record.mod_revision
     tables: tuple[tuple[str, type[Fact], dict[str, Any]], ...] = (
         (keys.NODES, Node, found.nodes),
         (keys.GROUPS, ServiceGroup, found.groups),
@@ -179,6 +188,7 @@ def _put_away(record: Record, found: _Sorted) -> None:
         (keys.FENCE_SPECS, FenceSpec, found.fence_specs),
         (keys.PLACEMENTS, Placement, found.placements),
         (keys.FENCES, FenceRecord, found.fences),
+        (keys.FENCE_CHECKS, FenceCheck, found.fence_checks),
         (keys.STATUS, NodeReport, found.reports),
     )
     for prefix, kind, table in tables:
@@ -205,7 +215,9 @@ def _node_line(node: Node, found: _Sorted) -> NodeLine:
     unanswered_by = tuple(sorted(each.observer for each in found.observations if name in each.unanswered))
     owned = tuple(sorted(GroupName(group) for group, (owner, _) in found.owners.items() if owner.node == name))
     ready = getattr(report, "standby", ()) if report else ()
-    spec = found.fence_specs.get(name)
+    spec, check = found.fence_specs.get(name), found.fence_checks.get(name)
+    if check is not None and check.spec != found.fence_revisions.get(name):
+        check = None  # about a fence that was set anew since
     return NodeLine(
         name=name,
         state=_node_state(name, unanswered_by, found),
@@ -218,6 +230,8 @@ def _node_line(node: Node, found: _Sorted) -> NodeLine:
         standby=tuple(sorted(GroupName(each.group) for each in ready if each.ready)),
         unanswered_by=unanswered_by,
         report=report,
+        fence_read=check.read_at if check else None,
+        fence_problem=check.problem if check else None,
     )
 
 

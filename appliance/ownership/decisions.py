@@ -43,6 +43,8 @@ class Reason(StrEnum):
     SESSION_GONE = "session_gone"
     FENCE_UNVERIFIED = "fence_unverified"
     FENCE_VERIFIED = "fence_verified"
+    FENCE_UNCONTRADICTED = "fence_uncontradicted"
+    OWNER_REACHED_AGAIN = "owner_reached_again"
     SILENCE_PASSED = "silence_passed"
     SILENCE_NOT_PASSED = "silence_not_passed"
     OPERATOR_SAYS_OFF = "operator_says_off"

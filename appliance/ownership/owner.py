@@ -319,8 +319,9 @@ def confirmation(state: Owner, group: GroupName, now: float, me: Identity) -> Tr
     return confirm(record, holding.epoch)
 
 
-#: After these the former owner's unclean mount is known to be dead, so its protection may be cleared.
-_MAY_CLEAR_MMP = {Basis.RESTARTED, Basis.FENCED, Basis.WAITED}
+#: After these the former owner's unclean mount is known to be dead, so its protection may be cleared. A machine that
+#: came back is none of them: the former owner may be the living original of a copy. There the file system waits itself.
+_MAY_CLEAR_MMP = {Basis.FENCED, Basis.WAITED}
 
 
 def confirmed(state: Owner, group: GroupName, outcome: Outcome | None, now: float, me: Identity) -> Step:

@@ -5,9 +5,10 @@ with it. `decide` goes through a table from the harmless to the grave, and stops
 
     no record, or granted and never confirmed, or the owner came back       grant
     the owner is probed and renews                                          leave
-    a fence was verified                                                    take over
+    a fence was verified, and nothing was renewed for R and a little        take over
+    a fence was verified                                                    wait for that
     the operator says that the node is off                                  take over
-    a fence is there                                                        order it, then verify it
+    a fence is there, and the owner is silent and not just reached again    order it, then verify it
     an armed watchdog was published and T + delta went by                   take over
     an armed watchdog was published                                         wait
     nothing of these                                                        ask the operator
@@ -42,6 +43,11 @@ SILENT_AFTER = Seconds(2.5)
 OVERDUE = Seconds(1.0)
 #: A fence that was refused, or did not verify, is ordered again after this.
 FENCE_AGAIN = Seconds(5.0)
+
+
+def back_within(timing: Timing) -> Seconds:
+    """A node that is reached again renews within this, or is ill: R, and a renewal that fails and is repeated."""
+    return Seconds(timing.renew + 2 * timing.reply)
 
 
 # --- what was seen ----------------------------------------------------------------------------------------
@@ -104,16 +110,23 @@ class FenceKind(StrEnum):
 
 
 class FenceState(StrEnum):
-    """How far a fence is. What an agent answers is noted and proves nothing; only a reading verifies."""
+    """How far a fence is. What an agent answers is noted and proves nothing; only a reading verifies.
+
+    Even a reading may be of another plug: a session that is renewed after it shows that the fence MISSED its node.
+    """
 
     ORDERED = "ordered"
     REFUSED = "refused"
     VERIFIED = "verified"
+    MISSED = "missed"
 
 
 @dataclass(frozen=True)
 class Fence:
-    """One fencing, and the very ownership against which it was ordered."""
+    """One fencing, and the very ownership against which it was ordered.
+
+    `read_at`: when it was read as cut off. `standing`: the session's revision at the first look after that.
+    """
 
     kind: FenceKind
     node: NodeName
@@ -122,6 +135,8 @@ class Fence:
     owner_epoch: int
     state: FenceState
     at: float
+    read_at: float = 0.0
+    standing: int | None = None
 
     def covers(self, owner: OwnerSeen) -> bool:
         """Whether it is about this ownership: power off covers all of the session's groups, storage only its own."""
@@ -138,9 +153,24 @@ def ordered(owner: OwnerSeen, kind: FenceKind, now: float, *, accepted: bool | N
     return Fence(kind, record.node, record.session_epoch, record.group, owner.epoch, state, now)
 
 
-def verified(fence: Fence, cut_off: bool | None) -> Fence:
+def verified(fence: Fence, cut_off: bool | None, now: float) -> Fence:
     """A reading taken after the order: the power is off, or the reservation is gone. None: it could not be read."""
-    return replace(fence, state=FenceState.VERIFIED) if cut_off else fence
+    return replace(fence, state=FenceState.VERIFIED, read_at=now, standing=None) if cut_off else fence
+
+
+def contradicted(fence: Fence, sighting: Sighting | None, read_at: float) -> Fence:
+    """Hold a power fence that was verified against a look at the session, read at `read_at`.
+
+    What is off renews nothing: whoever does so after the reading has power, and what read off was something else.
+    A node that lost only its reservation renews on, and rightly.
+    """
+    if fence.kind is not FenceKind.POWER or fence.state is not FenceState.VERIFIED:
+        return fence
+    if sighting is None or sighting.epoch != fence.session_epoch or read_at < fence.read_at:
+        return fence
+    if fence.standing is None:
+        return replace(fence, standing=sighting.revision)
+    return fence if sighting.revision == fence.standing else replace(fence, state=FenceState.MISSED)
 
 
 # --- deciding ---------------------------------------------------------------------------------------------
@@ -155,7 +185,8 @@ class Case:
     `session` is that of the recorded owner, with its `sighting`; `read_at` is when the store answered.
     `others` are the further groups confirmed by the same session: they move along.
     `target` is the session that should own the group next. `acknowledged`: the epoch of the session
-    about which the operator said that the node is off.
+    about which the operator said that the node is off. `failing`: the observers without an answer from the owner;
+    `reached`: since when there is none, or None.
     """
 
     group: GroupName
@@ -166,6 +197,7 @@ class Case:
     others: tuple[Move, ...] = ()
     target: SessionSeen | None = None
     failing: Mapping[NodeName, float] | None = None
+    reached: float | None = None
     fence_kind: FenceKind | None = None
     fence: Fence | None = None
     acknowledged: int | None = None
@@ -184,9 +216,9 @@ def decide(case: Case, now: float, timing: Timing) -> Decision:
     if owner is None:
         return _grant(case, target, 0, Reason.GROUP_UNOWNED, Basis.UNOWNED)
     return (
-        _harmless(case, owner, target)
+        _harmless(case, owner, target, now, timing)
         or _proven(case, owner, now, timing)
-        or _fencing(case, owner, trouble, now)
+        or _fencing(case, owner, trouble, now, timing)
         or _waiting(case, owner, trouble, now, timing)
     )
 
@@ -195,19 +227,28 @@ def _grant(case: Case, target: SessionSeen, owner_epoch: int, reason: Reason, ba
     return Take(reason, grant(case.group, owner_epoch, target, basis), basis, facts={"epoch": owner_epoch})
 
 
-def _harmless(case: Case, owner: OwnerSeen, target: SessionSeen) -> Take | None:
-    """The recorded owner cannot have it mounted: it never confirmed, or it came back and began with nothing."""
+def _harmless(case: Case, owner: OwnerSeen, target: SessionSeen, now: float, timing: Timing) -> Take | None:
+    """The recorded owner cannot have it mounted: it never confirmed, or it came back and began with nothing.
+
+    That it came back is what a copy of its virtual machine looks like, too. So with better proof, that is named: it
+    lets the new owner clear the file system's own protection.
+    """
     if owner.record.stage is OwnershipStage.GRANTED:
         return _grant(case, target, owner.epoch, Reason.NOT_CONFIRMED, owner.record.basis or Basis.UNCONFIRMED)
     if _restarted(owner, case.session):
-        return _grant(case, target, owner.epoch, Reason.OWNER_RESTARTED, Basis.RESTARTED)
+        basis = Basis.RESTARTED
+        if _cut_off(case, owner):
+            basis = Basis.FENCED
+        elif _silent_too(case, owner, now, timing):
+            basis = Basis.WAITED
+        return _grant(case, target, owner.epoch, Reason.OWNER_RESTARTED, basis)
     return None
 
 
 def _trouble(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Reason | None:
     """Why the owner should be replaced, or None. D without a renewal: it has given the group up by itself.
 
-    Once a fence has hit it there is no way back, however healthy its session looks.
+    Once a fence has hit it there is no way back, unless what it renews shows that it hit something else.
     An owner that answers no probe is troubled where a fence can settle it, and only when a renewal is overdue as
     well: while its keeper renews, it is its agent that is ill, and cutting it off would cost what still serves.
     """
@@ -240,9 +281,12 @@ def _replaced(owner: OwnerSeen, session: SessionSeen | None) -> bool:
     return session is not None and session.epoch > owner.record.session_epoch
 
 
-def _proven(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Take | None:
+def _proven(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Take | Wait | None:
     """There is proof that the owner cannot write: a verified fence, the operator's word, or silence that passed."""
     if case.fence is not None and _cut_off(case, owner):
+        certain = _contradiction_ends(case, owner, timing)
+        if case.read_at < certain:
+            return Wait(Reason.FENCE_UNCONTRADICTED, certain, facts={"now": now})
         others = case.others if case.fence.kind is FenceKind.POWER else ()
         return _take_over(case, owner, others, (Reason.FENCE_VERIFIED, Basis.FENCED), ordered=case.fence.at)
     if case.acknowledged == owner.record.session_epoch:
@@ -254,12 +298,28 @@ def _proven(case: Case, owner: OwnerSeen, now: float, timing: Timing) -> Take | 
     return _take_over(case, owner, others, (Reason.SILENCE_PASSED, Basis.WAITED), until=until, now=now)
 
 
-def _fencing(case: Case, owner: OwnerSeen, trouble: Reason, now: float) -> OrderFence | VerifyFence | None:
+def _contradiction_ends(case: Case, owner: OwnerSeen, timing: Timing) -> float:
+    """Until when a living owner would have renewed its session, and shown that a power fence hit something else."""
+    sighting = case.sighting
+    if case.fence is None or case.fence.kind is not FenceKind.POWER:
+        return float("-inf")
+    if sighting is None or sighting.epoch != owner.record.session_epoch:
+        return float("-inf")
+    return sighting.since + timing.renew + OVERDUE
+
+
+def _fencing(
+    case: Case, owner: OwnerSeen, trouble: Reason, now: float, timing: Timing
+) -> OrderFence | VerifyFence | Leave | None:
     """The next step of a fence, if there is one and it would hit the right machine."""
     fence = case.fence if case.fence is not None and case.fence.covers(owner) else None
     if case.fence_kind is None or _replaced(owner, case.session):
         return None
+    if fence is not None and fence.state is FenceState.MISSED:
+        return None
     if fence is None or now - fence.at >= FENCE_AGAIN:
+        if case.reached is not None and now - case.reached < back_within(timing):
+            return Leave(Reason.OWNER_REACHED_AGAIN)
         return OrderFence(trouble, owner.record.node)
     return VerifyFence(Reason.FENCE_UNVERIFIED, owner.record.node) if fence.state is FenceState.ORDERED else None
 

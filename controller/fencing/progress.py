@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from appliance.cluster import keys
 from appliance.cluster.decided import FenceProgress, FenceRecord, FenceSpec
 from appliance.cluster.names import GroupName, NodeName
 from appliance.coordination.store import Guard, Put
 from appliance.ownership import taker
-from appliance.ownership.taker import Fence, FenceKind, FenceState
+from appliance.ownership.taker import Fence, FenceKind, FenceState, Sightings
 from controller.election import Led
 from controller.events import DecisionLog
-from controller.fencing.desk import FenceDesk, Report
+from controller.fencing.desk import Errand, FenceDesk, Report
 
 #: Between two readings of a node that does not read off.
 _READ_AGAIN = 0.5
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a node is ordered off. `key` and `facts` are what is told.
+
+    `silent_at`: the session's revision when the node was silent, on which the order rests; None: its silence is not
+    the cause. `stays_off`: an operator asked for it.
+    """
+
+    key: str = ""
+    facts: Mapping[str, str] | None = None
+    silent_at: int | None = None
+    stays_off: bool = False
+    powered_on: bool = False
 
 
 class Fences:
@@ -29,35 +44,33 @@ class Fences:
         self._wanted: dict[tuple[NodeName, int], float] = {}
         self._read: dict[NodeName, float] = {}
         self._unsaved: set[NodeName] = set()
+        self._causes: dict[NodeName, Cause] = {}
         self.known: dict[NodeName, Fence] = {}
         self.failures: dict[NodeName, str] = {}
+        #: Nodes whose fence was found to hit something else; whoever has noted that takes them out.
+        self.found_missing: set[NodeName] = set()
 
     def take_over(self, records: Iterable[FenceRecord]) -> None:
         """A leadership begins: go on from what another leader left. Its times are not ours: they count from now."""
         self._wanted.clear()
         self._unsaved.clear()
         self.failures.clear()
-        self.known = {
-            record.node: Fence(
-                FenceKind.POWER,
-                record.node,
-                record.session_epoch,
-                GroupName(""),
-                0,
-                FenceState(record.progress.value),
-                self._clock(),
-            )
-            for record in records
-        }
+        self.found_missing.clear()
+        self.known, self._causes = {}, {}
+        for record in records:
+            state = FenceState.MISSED if record.missed else FenceState(record.progress.value)
+            self.known[record.node] = self._fence(record.node, record.session_epoch, state)
+            self._causes[record.node] = Cause(stays_off=record.stays_off, powered_on=record.powered_on)
+
+    def _fence(self, node: NodeName, session_epoch: int, state: FenceState) -> Fence:
+        return Fence(FenceKind.POWER, node, session_epoch, GroupName(""), 0, state, self._clock())
 
     @property
     def active(self) -> bool:
         """Whether something is under way."""
         return bool(self._wanted) or any(self._desk.busy(node) for node in self.known)
 
-    def order(  # noqa: PLR0917 - the session, and what the order rests on
-        self, led: Led, spec: FenceSpec, session_epoch: int, guards: Iterable[Guard], key: str, facts: Mapping[str, str]
-    ) -> bool:
+    def order(self, led: Led, spec: FenceSpec, session_epoch: int, guards: Iterable[Guard], cause: Cause) -> bool:
         """Order the node off, after its delay; return whether it was ordered.
 
         The record comes first: a leader that is none any more fences nobody.
@@ -70,17 +83,15 @@ class Fences:
         since = self._wanted.setdefault((node, session_epoch), self._clock())
         if self._clock() - since < spec.delay:
             return False
-        record = FenceRecord(node=node, session_epoch=session_epoch, progress=FenceProgress.ORDERED)
+        fence = self._fence(node, session_epoch, FenceState.ORDERED)
         asked = self._clock()
-        if not led.write(guards, [Put(keys.fence(node), record.model_dump_json())]).succeeded:
+        if not led.write(guards, [self._put(fence, cause)]).succeeded:
             return False
         if self._clock() - asked > led.deadline:
             return False  # this process stood still meanwhile: look again before anybody is cut off
         self._wanted.pop((node, session_epoch))
-        self.known[node] = Fence(
-            FenceKind.POWER, node, session_epoch, GroupName(""), 0, FenceState.ORDERED, self._clock()
-        )
-        self._log.tell_once(("fence", node, session_epoch), key, key, node=node, facts=facts)
+        self.known[node], self._causes[node] = replace(fence, at=self._clock()), cause
+        self._log.tell_once(("fence", node, session_epoch), cause.key, cause.key, node=node, facts=cause.facts)
         self._desk.order(spec, session_epoch)
         return True
 
@@ -97,50 +108,119 @@ class Fences:
             fence = self.known.get(report.node)
             if fence is None or fence.session_epoch != report.session_epoch:
                 continue  # of an earlier leadership
+            if report.errand is Errand.POWER_ON:
+                self._tell_powered_on(report)
+                continue
             self._read[report.node] = now = self._clock()
-            if report.ordered:
+            if report.errand is Errand.CUT_OFF:
                 state = FenceState.REFUSED if report.accepted is False else FenceState.ORDERED
                 fence = replace(fence, state=state, at=now)
-            self.known[report.node] = taker.verified(fence, report.off)
+            self.known[report.node] = taker.verified(fence, report.off, now)
             self._unsaved.add(report.node)
             self._tell(report)
+
+    def watch(self, sightings: Sightings, read_at: float) -> None:
+        """Hold what is known against the sessions as they stand: whoever renews has power."""
+        for node, fence in self.known.items():
+            sighting = sightings.get(node)
+            after = self.known[node] = taker.contradicted(fence, sighting, read_at)
+            if after.state is FenceState.MISSED and fence.state is not FenceState.MISSED:
+                self._unsaved.add(node)
+                self.found_missing.add(node)
+                self._log.tell_once(self._matter(node), "missed", "event-fence-missed", node=node, grave=True)
+            silent_at = self._causes[node].silent_at
+            if silent_at is None or sighting is None or not self._desk.busy(node):
+                continue
+            if sighting.epoch == fence.session_epoch and sighting.revision != silent_at:
+                self._desk.break_off(node)
+                self._log.tell_once(self._matter(node), "renewed", "event-fence-renewed", node=node, grave=True)
+
+    def over(self, sightings: Sightings, missed: Collection[NodeName]) -> list[NodeName]:
+        """Fences that did not cut off and are wanted no more: their node renews its session, or they were set anew."""
+        found = []
+        for node, fence in self.known.items():
+            if self._desk.busy(node) or fence.state is FenceState.VERIFIED:
+                continue
+            sighting = sightings.get(node)
+            wait = 0.0 if self._causes[node].silent_at is not None else taker.FENCE_AGAIN
+            if fence.state is FenceState.MISSED:
+                gone = node not in missed
+            else:
+                gone = (
+                    sighting is not None
+                    and sighting.epoch == fence.session_epoch
+                    and sighting.since > fence.at + wait
+                )  # fmt: skip
+            if gone:
+                found.append(node)
+        return found
+
+    def may_power_on(self, node: NodeName) -> bool:
+        """Whether the node was cut off, not at an operator's wish, and not switched on again since."""
+        fence, cause = self.known[node], self._causes[node]
+        done = cause.stays_off or cause.powered_on or self._desk.busy(node)
+        return fence.state is FenceState.VERIFIED and not done
+
+    def power_on(self, led: Led, spec: FenceSpec) -> None:
+        """Switch a node on that was cut off, once. Raises StoreUnavailable, NotLeading."""
+        node = spec.node
+        fence, cause = self.known[node], replace(self._causes[node], powered_on=True)
+        led.must_write([self._put(fence, cause)])
+        self._causes[node] = cause
+        self._log.tell("event-power-on", node=node, facts={"agent": spec.agent})
+        self._desk.power_on(spec, fence.session_epoch)
 
     def save(self, led: Led) -> None:
         """Write what changed. Raises StoreUnavailable, NotLeading."""
         for node in sorted(self._unsaved & self.known.keys()):
-            fence = self.known[node]
-            record = FenceRecord(
-                node=node,
-                session_epoch=fence.session_epoch,
-                progress=FenceProgress(fence.state.value),
-                detail=self.failures.get(node, ""),
-            )
-            led.must_write([Put(keys.fence(node), record.model_dump_json())])
+            led.must_write([self._put(self.known[node], self._causes[node])])
             self._unsaved.discard(node)
 
+    def _put(self, fence: Fence, cause: Cause) -> Put:
+        missed = fence.state is FenceState.MISSED
+        record = FenceRecord(
+            node=fence.node,
+            session_epoch=fence.session_epoch,
+            progress=FenceProgress.REFUSED if missed else FenceProgress(fence.state.value),
+            detail=self.failures.get(fence.node, ""),
+            missed=missed,
+            stays_off=cause.stays_off,
+            powered_on=cause.powered_on,
+        )
+        return Put(keys.fence(fence.node), record.model_dump_json())
+
     def forget(self, node: NodeName) -> None:
-        """The fencing of the node is over: it is back with another session."""
-        fence = self.known.pop(node, None)
+        """The fencing of the node is over: it is back with another session, or it was never cut off and lives."""
         self.failures.pop(node, None)
-        if fence is not None:
-            self._log.forget(("fence", node, fence.session_epoch))
+        if node in self.known:
+            self._log.forget(self._matter(node))
+            self.known.pop(node)
+            self._causes.pop(node)
 
     def healed(self, wanted: frozenset[NodeName]) -> None:
         """Only these nodes are still to be fenced: the delays of the others begin anew when it comes to it."""
         for node, epoch in [each for each in self._wanted if each[0] not in wanted]:
             self._wanted.pop((node, epoch))
 
+    def _matter(self, node: NodeName) -> tuple[str, NodeName, int]:
+        return "fence", node, self.known[node].session_epoch
+
     def _tell(self, report: Report) -> None:
-        node, matter = report.node, ("fence", report.node, report.session_epoch)
+        node = report.node
         if report.off:
             self.failures.pop(node, None)
-            self._log.tell_once(matter, "verified", "event-fence-verified", node=node)
+            self._log.tell_once(self._matter(node), "verified", "event-fence-verified", node=node)
             return
         detail = report.detail or "-"
         key = "event-fence-unverified"
-        if report.ordered and report.accepted is False:
+        if report.errand is Errand.CUT_OFF and report.accepted is False:
             key = "event-fence-refused"
-        elif report.ordered and report.accepted is None:
+        elif report.errand is Errand.CUT_OFF and report.accepted is None:
             key = "event-fence-unanswered"
         self.failures[node] = detail
-        self._log.tell_once(matter, key, key, node=node, facts={"detail": detail}, grave=True)
+        self._log.tell_once(self._matter(node), key, key, node=node, facts={"detail": detail}, grave=True)
+
+    def _tell_powered_on(self, report: Report) -> None:
+        if not report.accepted:
+            facts = {"detail": report.detail or "-"}
+            self._log.tell("event-power-on-failed", node=report.node, facts=facts, grave=True)

@@ -158,8 +158,7 @@ class Cluster:
 
         def whole() -> bool:
             for node in self.nodes:
-                if not node.running:
-                    node.launch()
+                node.switch_on()
             return self.is_whole()
 
         wait_until("the cluster is whole again", whole, timeout=timeout, every=0.3, explain=self.last_words)
@@ -182,11 +181,10 @@ class Cluster:
         self.fence.modes.clear()
         for node in self.nodes:
             self.disk.release(node.name)
-            if not node.running:
-                node.launch()
-            else:
+            if node.running:
                 node.plug()
                 node.thaw()
+            node.switch_on()
         for node in self.nodes:
             node.wait_booted()
 

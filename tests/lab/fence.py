@@ -126,8 +126,8 @@ class FenceDevice:
             return _said(_STATUS_ON, "Status: ON") if on else _said(_STATUS_OFF, "Status: OFF")
         if action in ("off", "reboot") and mode not in (Mode.LIES, Mode.BLIND):
             node.kill()
-        if action in ("on", "reboot") and not node.running:
-            node.launch()
+        if action in ("on", "reboot"):
+            node.switch_on()
         return _said(_FAILED, "Timed out waiting to power OFF") if mode is Mode.UNSURE else _said(0, "Success")
 
 

@@ -151,6 +151,12 @@ class Node:
         with self._switching:
             self._launch()
 
+    def switch_on(self) -> None:
+        """Start the container unless it runs, and return at once: its power switch and a test may both want to."""
+        with self._switching:
+            if not self.running:
+                self._launch()
+
     def _launch(self) -> None:
         if self.running:
             raise LabError(f"{self.name} runs already")

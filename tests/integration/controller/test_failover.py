@@ -42,8 +42,8 @@ def test_a_dead_nodes_groups_are_taken_over_after_a_verified_fence(stage: Stage)
         stage.group(name)
     stage.keepers["a"].die()
     stage.wait_until("taken", lambda: {stage.confirmed(n) for n in ("one", "two", "three", "four")} == {"b", "c"})
-    assert plug.read_text() == "off"
-    assert plug.with_suffix(".log").read_text().split()[:2] == ["off", "status"]
+    orders = plug.with_suffix(".log").read_text().split()
+    assert orders[orders.index("off") + 1] == "status"
     record = stage.fence_record("a")
     assert record is not None
     assert record.progress is FenceProgress.VERIFIED

@@ -11,9 +11,9 @@ from appliance.cluster.decided import Acknowledgement, FenceRecord, FenceSpec, P
 from appliance.cluster.model import Basis, Ownership, OwnershipStage, ServiceGroup, Session, VolumeDriver, VolumeSpec
 from appliance.cluster.names import GroupName, NodeName
 from appliance.cluster.timing import Timing
-from appliance.ownership.decisions import AskOperator, Leave, OrderFence, Reason, Take, VerifyFence
+from appliance.ownership.decisions import AskOperator, Leave, OrderFence, Reason, Take, VerifyFence, Wait
 from appliance.ownership.records import OwnerSeen, SessionSeen
-from appliance.ownership.taker import Fence, FenceKind, FenceState, Sighting
+from appliance.ownership.taker import OVERDUE, Fence, FenceKind, FenceState, Sighting
 from controller.cases import Judgement, Known, judge, shared, waits_for
 from controller.housekeeping import finished_fences, refuted_acknowledgements, used_acknowledgements
 from controller.placement.situation import Choice, Why
@@ -198,3 +198,45 @@ def test_a_placement_is_written_when_it_says_something_new() -> None:
     nowhere = Placement(group=G, node=None, reason=Why.NO_NODE.value)
     assert not differs(nowhere, Choice(None, Why.NO_NODE))
     assert differs(nowhere, Choice(None, Why.STOPPED))
+
+
+def test_a_verified_fence_is_relied_on_once_a_living_owner_would_have_renewed() -> None:
+    """Whoever was ordered off by an operator renewed a moment before; a fence on the wrong plug does not end that."""
+    seen = known(group("g"), owned={"g": "a"}, fences={"a": FenceState.VERIFIED}, tables=FENCE)
+    said = word(seen, g="b")["g"].decision
+    assert isinstance(said, Wait)
+    assert said.reason is Reason.FENCE_UNCONTRADICTED
+    assert said.until == NOW - 1 + seen.timing.renew + OVERDUE
+
+
+def test_a_fence_that_missed_its_node_is_no_fence() -> None:
+    for missed, kind in ((frozenset(), OrderFence), (frozenset({NodeName("a")}), AskOperator)):
+        seen = replace(known(group("g"), owned={"g": "a"}, silent="a", tables=FENCE), missed=missed)
+        assert isinstance(word(seen, g="b")["g"].decision, kind)
+
+
+def test_a_node_that_is_just_reached_again_is_given_time_to_renew_before_a_fence_is_ordered() -> None:
+    for since, reason in ((NOW - 1, Reason.OWNER_REACHED_AGAIN), (NOW - 30, Reason.SESSION_UNRENEWED)):
+        seen = replace(known(group("g"), owned={"g": "a"}, silent="a", tables=FENCE), reached={NodeName("a"): since})
+        assert word(seen, g="b")["g"].decision.reason is reason
+
+
+def test_that_a_machine_came_back_is_named_only_where_there_is_no_better_proof() -> None:
+    """A copy of a virtual machine comes back just so, while its original may live."""
+    seen = known(group("g"), owned={"g": "a"}, fences={"a": FenceState.VERIFIED}, tables=FENCE)
+    name = NodeName("a")
+    record = seen.look.owners[G].record.model_copy(update={"machine_id": "m"})
+    look = replace(
+        seen.look,
+        owners={G: replace(seen.look.owners[G], record=record)},
+        sessions={
+            **seen.look.sessions,
+            name: SessionSeen(Session(node=name, boot_id="c", machine_id="m"), 40, 540),
+        },
+    )
+    sightings = {**seen.sightings, name: Sighting(540, NOW - 1, 40, NOW - 1)}
+    for fences, basis in ((seen.fences, Basis.FENCED), ({}, Basis.RESTARTED)):
+        back = replace(seen, look=look, sightings=sightings, fences=fences)
+        decision = word(back, g="b")["g"].decision
+        assert isinstance(decision, Take)
+        assert (decision.reason, decision.basis) == (Reason.OWNER_RESTARTED, basis)

@@ -10,10 +10,11 @@ import pytest
 
 from appliance.cluster.decided import FenceSpec
 from appliance.cluster.names import NodeName
+from appliance.fencing import agent
+from appliance.fencing.agent import Answer, FenceFailed
 from appliance.pki import sealing
-from controller.fencing import agent
-from controller.fencing.agent import Answer, FenceFailed
-from controller.fencing.desk import FenceDesk, Report, fence
+from controller.fencing.ask import ask
+from controller.fencing.desk import Errand, FenceDesk, Report, run_errand
 from tests.lab.polling import wait_until
 
 
@@ -90,17 +91,17 @@ def test_secrets_are_unsealed_and_a_wrong_key_is_told(tmp_path: Path) -> None:
 
 WORKS = '[ "$(grep action=)" = action=status ] && exit 2; exit 0'
 CASES = {
-    "it works": (WORKS, Report(NodeName("a"), 5, True, True, True)),
-    "it lies": ("exit 0", Report(NodeName("a"), 5, True, True, False)),
-    "it refuses": ("echo no; exit 1", Report(NodeName("a"), 5, True, False, None, "no")),
+    "it works": (WORKS, Report(NodeName("a"), 5, Errand.CUT_OFF, True, True)),
+    "it lies": ("exit 0", Report(NodeName("a"), 5, Errand.CUT_OFF, True, False)),
+    "it refuses": ("echo no; exit 1", Report(NodeName("a"), 5, Errand.CUT_OFF, False, None, "no")),
     "it says that it failed, and did it": (
         '[ "$(grep action=)" = action=status ] && exit 2; echo late; exit 1',
-        Report(NodeName("a"), 5, True, False, True, "late"),
+        Report(NodeName("a"), 5, Errand.CUT_OFF, False, True, "late"),
     ),
-    "it hangs": ("sleep 600", Report(NodeName("a"), 5, True, None, None, "no answer in time")),
+    "it hangs": ("sleep 600", Report(NodeName("a"), 5, Errand.CUT_OFF, None, None, "no answer in time")),
     "only the order hangs": (
         '[ "$(grep action=)" = action=status ] && exit 2; sleep 600',
-        Report(NodeName("a"), 5, True, None, True, "no answer in time"),
+        Report(NodeName("a"), 5, Errand.CUT_OFF, None, True, "no answer in time"),
     ),
 }
 
@@ -109,19 +110,20 @@ CASES = {
 def test_an_order_is_followed_by_a_reading(name: str, tmp_path: Path) -> None:
     body, expected = CASES[name]
     script(tmp_path, body)
-    assert fence(spec(timeout=0.5), 5, None, (str(tmp_path),), order=True) == expected
+    assert run_errand(spec(timeout=0.5), 5, None, (str(tmp_path),), Errand.CUT_OFF) == expected
 
 
 def test_a_reading_alone_orders_nothing(tmp_path: Path) -> None:
     script(tmp_path, f'cat >>"{tmp_path}/given"; exit 2')
-    report = fence(spec(), 5, None, (str(tmp_path),), order=False)
-    assert (report.off, report.accepted, report.ordered) == (True, None, False)
+    report = run_errand(spec(), 5, None, (str(tmp_path),), Errand.READ)
+    assert (report.off, report.accepted, report.errand) == (True, None, Errand.READ)
     assert "action=off" not in (tmp_path / "given").read_text()
 
 
 def test_a_key_that_is_missing_is_a_refusal_with_a_reason(tmp_path: Path) -> None:
     script(tmp_path, "exit 0")
-    report = fence(spec(sealed={"password": "x"}), 5, tmp_path / "none", (str(tmp_path),), order=True)
+    sealed = spec(sealed={"password": "x"})
+    report = run_errand(sealed, 5, tmp_path / "none", (str(tmp_path),), Errand.CUT_OFF)
     assert (report.accepted, report.off) == (False, None)
     assert "none" in report.detail
 
@@ -136,3 +138,31 @@ def test_the_desk_runs_one_program_for_a_node_and_wakes_the_loop(tmp_path: Path)
     assert [report.off for report in desk.collect()] == [True]
     assert not desk.busy(NodeName("a"))
     assert desk.collect() == []
+
+
+def test_an_order_that_is_broken_off_ends_its_program_and_is_read(tmp_path: Path) -> None:
+    script(tmp_path, f'[ "$(grep action=)" = action=status ] && exit 0; echo "$$" >"{tmp_path}/pid"; sleep 600')
+    desk = FenceDesk(lambda: None, None, (str(tmp_path),))
+    desk.order(spec(timeout=60), 5)
+    pid = wait_until("it runs", lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    desk.break_off(NodeName("a"))
+    (report,) = wait_until("its report", desk.collect)
+    assert (report.accepted, report.off) == (None, False)
+    assert not _runs(int(pid))
+
+
+def test_a_node_is_switched_on_by_its_fence(tmp_path: Path) -> None:
+    script(tmp_path, f'cat >>"{tmp_path}/given"')
+    report = run_errand(spec(), 5, None, (str(tmp_path),), Errand.POWER_ON)
+    assert (report.accepted, report.off) == (True, None)
+    assert "action=on" in (tmp_path / "given").read_text().splitlines()
+
+
+def test_a_check_reads_a_fence_with_secrets_in_a_process_of_its_own(tmp_path: Path) -> None:
+    key = tmp_path / "sealing.key"
+    sealing.ensure_key(key)
+    script(tmp_path, '[ "$(grep password=)" = password=s3cret ] || exit 1; echo "Status: ON"')
+    sealed = spec(sealed={"password": sealing.seal("s3cret", key)})
+    expected = Report(NodeName("a"), 0, Errand.READ, None, False, "Status: ON")
+    assert ask(sealed, key, (str(tmp_path),)) == expected
+    assert "none" in ask(sealed, tmp_path / "none", (str(tmp_path),)).detail

@@ -12,6 +12,8 @@ from appliance.cluster import keys
 from appliance.cluster.decided import (
     ClusterEvent,
     Drain,
+    FenceCheck,
+    FenceProblem,
     FenceProgress,
     FenceRecord,
     FenceSpec,
@@ -28,7 +30,7 @@ from appliance.operations.overview import GroupState, NodeState, Overview, overv
 
 A, B, C = NodeName("a"), NodeName("b"), NodeName("c")
 MAIL = GroupName("mail")
-NOW = datetime(2026, 11, 24, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class Records:
@@ -167,3 +169,16 @@ def test_the_screen_tells_why_a_group_waits_and_what_happened_last() -> None:
     assert "node c has no fence" in text
     assert "drained" in text
     assert "failover  mail a: There is no group mail." in text
+
+
+def test_when_a_fence_last_answered_is_shown_and_what_is_wrong_with_it() -> None:
+    records = Records()
+    spec = records.all[keys.fence_spec(A)].mod_revision
+    assert "fence_lab, not read yet" in "\n".join(screen(records.seen()))
+    records.put(keys.fence_check(A), FenceCheck(node=A, spec=spec, read_at=NOW))
+    assert "fence_lab, read 2026-11-20" in "\n".join(screen(records.seen()))
+    assert records.seen().nodes[0].fence_read == NOW
+    records.put(keys.fence_check(A), FenceCheck(node=A, spec=spec, read_at=NOW, problem=FenceProblem.READS_OFF))
+    assert "fence_lab: reads off!" in "\n".join(screen(records.seen()))
+    records.put(keys.fence_spec(A), FenceSpec(node=A, agent="fence_lab"))
+    assert records.seen().nodes[0].fence_problem is None  # that was about the fence before

@@ -245,6 +245,7 @@ class Mind:
     seen: Sightings = field(default_factory=dict)
     fences: dict[GroupName, Fence] = field(default_factory=dict)
     failing: dict[NodeName, float] = field(default_factory=dict)
+    reached: dict[NodeName, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -262,6 +263,7 @@ class Taker:
     fence_kind: FenceKind | None
     wishes: Wishes
     last: dict[GroupName, say.Decision] = field(default_factory=dict)
+    mind: Mind = field(default_factory=Mind)
     process: Process | None = None
 
     def start(self) -> None:
@@ -275,26 +277,31 @@ class Taker:
 
     def body(self) -> Body:
         """Look, decide, act."""
-        mind = Mind()
+        mind = self.mind = Mind()
         self.wishes.failing = mind.failing
         while True:
             answer: View | None = yield Call("read", self.store.watched, 1.5)
             if answer is not None:
                 mind.view, mind.read_at = answer, self.now()
                 mind.seen = self.protocol.taker.observe(mind.seen, answer.sessions, answer.owners, mind.read_at)
-            self.probe(mind.failing)
+                for group, fence in mind.fences.items():
+                    sighting = mind.seen.get(fence.node)
+                    mind.fences[group] = self.protocol.taker.contradicted(fence, sighting, mind.read_at)
+            self.probe(mind)
             if mind.view is not None:
                 for group in self.wishes.placed:
                     yield from self.settle(self.case(group, mind.view, mind), mind.fences)
             yield Sleep(0.5)
 
-    def probe(self, failing: dict[NodeName, float]) -> None:
+    def probe(self, mind: Mind) -> None:
         for name, machine in self.machines.items():
             dumb = not machine.power or self.world.now < max(machine.frozen_until, machine.peers_cut_until)
             if dumb or machine.keeper is None:
-                failing.setdefault(name, self.now())
+                mind.failing.setdefault(name, self.now())
+                mind.reached.pop(name, None)
             else:
-                failing.pop(name, None)
+                mind.failing.pop(name, None)
+                mind.reached.setdefault(name, self.now())
 
     def case(self, group: GroupName, view: View, mind: Mind) -> Case:
         owner = view.owners.get(group)
@@ -313,6 +320,7 @@ class Taker:
             others=others,
             target=self.target(group, view, mind),
             failing={NodeName(name): mind.failing[node] for name in "xy"} if node in mind.failing else {},
+            reached=mind.reached.get(node),
             fence_kind=self.fence_kind,
             fence=mind.fences.get(group),
             acknowledged=self.wishes.acknowledged.get(group),
@@ -344,7 +352,7 @@ class Taker:
                 key = case.owner.record.storage_key
                 cut_off, after = yield Do("verify", lambda: self.agents[node].reading(case.group, key))
                 yield Sleep(after)
-                fences[case.group] = self.protocol.taker.verified(fences[case.group], cut_off)
+                fences[case.group] = self.protocol.taker.verified(fences[case.group], cut_off, self.now())
             case say.Take(transaction=transaction):
                 yield Call("take", lambda: self.store.transact(transaction), 3.0)
 

@@ -174,13 +174,18 @@ class Agent(StrEnum):
 
 @dataclass
 class FenceAgent:
-    """Cuts off one machine. What it says is not to be believed; what a reading shows is true."""
+    """Cuts off one machine. What it says is not to be believed; what a reading shows is true.
+
+    Unless it is on the `wrong_plug`, which reads off and feeds nothing. While its machine is silent no software sees
+    that, so it is no fault of the model: it has stories of its own.
+    """
 
     world: World
     machine: Machine
     kind: FenceKind
     mode: Agent = Agent.GOOD
     later: float = 8.0
+    wrong_plug: bool = False
 
     def order(self, group: GroupName, key: str | None) -> tuple[bool | None, float]:
         """Its answer (None: timed out), and how long it takes to come. `key`: the storage key to preempt."""
@@ -201,6 +206,8 @@ class FenceAgent:
         """Whether the machine is cut off now (None: timed out), and how long the reading takes to come."""
         if self.mode is Agent.HANGS:
             return None, 2.0
+        if self.wrong_plug:
+            return True, 0.3
         if self.kind is FenceKind.STORAGE:
             return not self._registered(group, key), 0.3
         return not self.machine.power, 0.3
@@ -210,6 +217,8 @@ class FenceAgent:
         return self.machine.name in keys and f"{self.machine.name}:{keys[self.machine.name]}" == key
 
     def _cut_off(self, group: GroupName, key: str | None) -> None:
+        if self.wrong_plug:
+            return
         if self.kind is FenceKind.POWER:
             self.machine.lose_power(None)
         elif self._registered(group, key):

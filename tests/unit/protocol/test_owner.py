@@ -226,7 +226,7 @@ def test_only_a_confirmation_in_time_is_mounted(
 
 @pytest.mark.parametrize(
     ("basis", "clear"),
-    [(each, each in {Basis.FENCED, Basis.WAITED, Basis.RESTARTED}) for each in Basis],
+    [(each, each in {Basis.FENCED, Basis.WAITED}) for each in Basis],
 )
 def test_multi_mount_protection_is_cleared_only_where_the_old_mount_is_dead(basis: Basis, clear: bool) -> None:
     state = renewed(11.0, holdings=holding(Stage.PREPARED, basis=basis, preempts=True))

@@ -9,7 +9,7 @@ import pytest
 from appliance.cluster.model import Basis
 from appliance.cluster.names import GroupName, NodeName
 from appliance.ownership import owner, taker
-from appliance.ownership.decisions import AskOperator, Reason
+from appliance.ownership.decisions import AskOperator, OrderFence, Reason
 from appliance.ownership.owner import Identity
 from tests.unit.protocol.cluster import SETUPS, Cluster, Shape
 from tests.unit.protocol.drivers import Protocol
@@ -102,6 +102,56 @@ def test_a_group_stays_down_when_the_old_owner_cannot_be_fenced(mode: Agent) -> 
         Reason.FENCE_UNVERIFIED,
         Reason.SESSION_UNRENEWED,
     }
+
+
+def fenced_on_the_wrong_plug(late: float) -> Cluster:
+    """`a` lost the store, is ordered off by a fence on another plug, and reaches the store again, `late` at first."""
+    cluster = serving("power, virtual")
+    cluster.agents[A].wrong_plug = True
+    link = cluster.machines[A].link
+    link.cut(300.0)
+    seconds_until(cluster, lambda: isinstance(cluster.taker.last[MAIL], OrderFence))
+    link.heal()
+    link.slow(3.0, late, 0.0)
+    cluster.world.advance(20.0)
+    return cluster
+
+
+def missed(cluster: Cluster) -> bool:
+    """Whether the fence is known to have hit something else."""
+    fence = cluster.taker.mind.fences.get(MAIL)
+    return fence is not None and fence.state is taker.FenceState.MISSED
+
+
+LATE = [tenths / 10 for tenths in range(15)]
+
+
+def test_a_fence_on_the_wrong_plug_takes_nothing_from_an_owner_that_renews_again() -> None:
+    """At whatever moment that is: who is able to write is checked all the time."""
+    found = [cluster for late in LATE if missed(cluster := fenced_on_the_wrong_plug(late))]
+    assert found
+    for cluster in found:
+        assert cluster.serving(MAIL) == A
+
+
+def test_a_fence_that_missed_is_not_relied_on_when_the_same_session_falls_silent_later() -> None:
+    cluster = next(cluster for late in LATE if missed(cluster := fenced_on_the_wrong_plug(late)))
+    cut_off(cluster)
+    cluster.world.advance(60.0)
+    assert cluster.serving(MAIL) is None
+    assert isinstance(cluster.taker.last[MAIL], AskOperator)
+
+
+def test_a_node_that_is_reached_again_is_not_cut_off_before_it_had_time_to_renew() -> None:
+    cluster = serving("power, virtual")
+    cluster.agents[A].mode = Agent.SAYS_DONE_AND_NEVER_DOES_IT
+    cut_off(cluster, seconds=12.0)
+    seconds_until(cluster, lambda: cluster.world.now >= cluster.machines[A].peers_cut_until)
+    cluster.agents[A].mode = Agent.GOOD
+    cluster.machines[A].link.cut(2.0)  # its connection to the store is up later than its answers to probes
+    cluster.world.advance(60.0)
+    assert cluster.machines[A].power
+    assert cluster.serving(MAIL) == A
 
 
 def test_with_neither_fence_nor_watchdog_the_operator_is_asked_and_believed() -> None:

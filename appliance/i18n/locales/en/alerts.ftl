@@ -17,3 +17,6 @@ alert-node-gone = node { $node } is gone from the cluster.
 alert-group-needs-you = group { $group } serves nowhere and waits for you: is its former node off for certain? posthouse cluster status, then posthouse node acknowledge
 alert-group-waits = group { $group } serves nowhere: no node may or can own it.
 alert-group-late = group { $group } does not serve yet where it should.
+alert-fence-silent = the fence of node { $node } does not say whether the node is on: { $detail } If the node dies now, its groups may wait for you.
+alert-fence-reads-off = the fence of node { $node } says that the node is off, and it is alive: the fence is on another plug, or broken ({ $detail }). See: posthouse node set-fence
+alert-fence-misses = the fence of node { $node } does not reach { $node }: it said off, and the node went on. It counts for nothing until it is set anew: posthouse node set-fence

@@ -147,6 +147,19 @@ node-fence-secrets-help = Read secrets (password=…, a line each) from standard
 node-fence-timeout-help = Seconds that the agent may take.
 node-fence-delay-help = Seconds waited before this node is fenced, so that of two that fence each other one wins.
 node-fence-none-help = The node has no fence.
+node-fence-no-check-help = Do not ask the fence first whether the node is on.
+node-fence-reads-off = { $agent } says that node { $node } is off, and the node is alive: these parameters name another plug, or none. It said: { $detail }. Nothing was set; to set it all the same: --no-check
+node-fence-no-answer = { $agent } does not say whether node { $node } is on (exit status { $status }). It said: { $detail }. Nothing was set; to set it all the same: --no-check
+node-fence-read = { $agent } says that node { $node } is { $on ->
+    [yes] on
+   *[no] off
+ }.
+node-fence-misses = { $field }: the fence of { $value } does not reach it: it said off, and the node went on. Set it anew: posthouse node set-fence
+cluster-fence-read = { $agent }, read { $at }
+cluster-fence-unread = { $agent }, not read yet
+cluster-fence-silent = { $agent }: no answer!
+cluster-fence-reads-off = { $agent }: reads off!
+cluster-fence-misses = { $agent }: misses!
 node-fence-agent-missing = { $field }: name the program with --agent, or say --none.
 node-fence-bad-field = { $field }: { $detail }
 node-fence-not-a-pair = { $field }: parameter { $number } is not NAME=VALUE in printable characters.

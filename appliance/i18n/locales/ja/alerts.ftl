@@ -17,3 +17,6 @@ alert-node-gone = ノード { $node } はクラスターにいません。
 alert-group-needs-you = グループ { $group } は動いておらず、確認を待っています。元のノードは確実に停止していますか? posthouse cluster status、次に posthouse node acknowledge
 alert-group-waits = グループ { $group } は動いていません。所有できるノードがありません。
 alert-group-late = グループ { $group } は配置先でまだ動いていません。
+alert-fence-silent = ノード { $node } のフェンスが電源の状態を答えません: { $detail } いまこのノードが落ちると、グループが確認を待つことがあります。
+alert-fence-reads-off = ノード { $node } のフェンスは停止と示しますが、ノードは動いています。別のコンセントにつながっているか、故障しています ({ $detail })。確認: posthouse node set-fence
+alert-fence-misses = ノード { $node } のフェンスは { $node } に届きません。停止と示した後もノードは動いていました。設定し直すまで無効です: posthouse node set-fence

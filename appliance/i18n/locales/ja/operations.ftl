@@ -147,6 +147,19 @@ node-fence-secrets-help = 秘密(password=…、一行に一つ)を標準入力�
 node-fence-timeout-help = エージェントに許す秒数。
 node-fence-delay-help = このノードをフェンスする前に待つ秒数。相打ちを防ぎます。
 node-fence-none-help = ノードにフェンスはありません。
+node-fence-no-check-help = ノードの電源が入っているかを先にフェンスへ尋ねません。
+node-fence-reads-off = { $agent } はノード { $node } が停止していると答えましたが、ノードは動いています。この引数は別のコンセントを指しているか、何も指していません。応答: { $detail }。何も設定していません。それでも設定するには --no-check
+node-fence-no-answer = { $agent } はノード { $node } の電源の状態を答えません (終了状態 { $status })。応答: { $detail }。何も設定していません。それでも設定するには --no-check
+node-fence-read = { $agent } によればノード { $node } は{ $on ->
+    [yes] 動いています
+   *[no] 停止しています
+ }。
+node-fence-misses = { $field }: { $value } のフェンスは届いていません。停止と示した後もノードは動いていました。設定し直してください: posthouse node set-fence
+cluster-fence-read = { $agent }、{ $at } に読取
+cluster-fence-unread = { $agent }、未読取
+cluster-fence-silent = { $agent }: 応答なし!
+cluster-fence-reads-off = { $agent }: 停止と表示!
+cluster-fence-misses = { $agent }: 届かない!
 node-fence-agent-missing = { $field }: --agent でプログラムを指定するか、--none を使ってください。
 node-fence-bad-field = { $field }: { $detail }
 node-fence-not-a-pair = { $field }: { $number } 番目の引数は印字可能な 名前=値 ではありません。

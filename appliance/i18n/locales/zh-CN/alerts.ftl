@@ -17,3 +17,6 @@ alert-node-gone = 节点 { $node } 已离开集群。
 alert-group-needs-you = 服务组 { $group } 未提供服务，等待你的确认：它原来的节点肯定已关机吗？posthouse cluster status，然后 posthouse node acknowledge
 alert-group-waits = 服务组 { $group } 未提供服务：没有节点可以拥有它。
 alert-group-late = 服务组 { $group } 尚未在应在位置提供服务。
+alert-fence-silent = 节点 { $node } 的隔离设备未说明该节点是否通电：{ $detail } 如果该节点此时故障，其服务组可能要等待你的确认。
+alert-fence-reads-off = 节点 { $node } 的隔离设备显示已断电，但该节点仍在运行：隔离设备接在别的插座上或已损坏（{ $detail }）。请查看：posthouse node set-fence
+alert-fence-misses = 节点 { $node } 的隔离设备未作用于 { $node }：它显示已断电，而节点仍在运行。重新设置之前它不算数：posthouse node set-fence

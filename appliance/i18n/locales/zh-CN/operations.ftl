@@ -147,6 +147,19 @@ node-fence-secrets-help = 从标准输入读取机密（password=…，每行一
 node-fence-timeout-help = 代理允许的秒数。
 node-fence-delay-help = 隔离此节点前等待的秒数，使互相隔离的两个节点只有一个胜出。
 node-fence-none-help = 节点没有隔离手段。
+node-fence-no-check-help = 不先询问隔离设备该节点是否通电。
+node-fence-reads-off = { $agent } 称节点 { $node } 已断电，但该节点正在运行：这些参数指的是别的插座，或没有插座。它的回答：{ $detail }。未作设置；若仍要设置：--no-check
+node-fence-no-answer = { $agent } 未说明节点 { $node } 是否通电（退出状态 { $status }）。它的回答：{ $detail }。未作设置；若仍要设置：--no-check
+node-fence-read = { $agent } 称节点 { $node } { $on ->
+    [yes] 已通电
+   *[no] 已断电
+ }。
+node-fence-misses = { $field }：{ $value } 的隔离设备未作用于它：它显示已断电，而节点仍在运行。请重新设置：posthouse node set-fence
+cluster-fence-read = { $agent }，{ $at } 读取
+cluster-fence-unread = { $agent }，尚未读取
+cluster-fence-silent = { $agent }：无应答！
+cluster-fence-reads-off = { $agent }：显示断电！
+cluster-fence-misses = { $agent }：未作用！
 node-fence-agent-missing = { $field }：用 --agent 指定程序，或使用 --none。
 node-fence-bad-field = { $field }：{ $detail }
 node-fence-not-a-pair = { $field }：第 { $number } 个参数不是可打印字符的 名称=值。

@@ -17,3 +17,6 @@ alert-node-gone = 節點 { $node } 已離開叢集。
 alert-group-needs-you = 服務群組 { $group } 未提供服務，等待你的確認：它原來的節點肯定已關機嗎？posthouse cluster status，然後 posthouse node acknowledge
 alert-group-waits = 服務群組 { $group } 未提供服務：沒有節點可以擁有它。
 alert-group-late = 服務群組 { $group } 尚未在應在位置提供服務。
+alert-fence-silent = 節點 { $node } 的隔離設備未說明該節點是否通電：{ $detail } 如果該節點此時故障，其服務群組可能要等待你的確認。
+alert-fence-reads-off = 節點 { $node } 的隔離設備顯示已斷電，但該節點仍在運作：隔離設備接在別的插座上或已損壞（{ $detail }）。請查看：posthouse node set-fence
+alert-fence-misses = 節點 { $node } 的隔離設備未作用於 { $node }：它顯示已斷電，而節點仍在運作。重新設定之前它不算數：posthouse node set-fence

@@ -147,6 +147,19 @@ node-fence-secrets-help = 從標準輸入讀取機密（password=…，每行一
 node-fence-timeout-help = 代理允許的秒數。
 node-fence-delay-help = 隔離此節點前等待的秒數，使互相隔離的兩個節點只有一個勝出。
 node-fence-none-help = 節點沒有隔離手段。
+node-fence-no-check-help = 不先詢問隔離設備該節點是否通電。
+node-fence-reads-off = { $agent } 稱節點 { $node } 已斷電，但該節點正在運作：這些參數指的是別的插座，或沒有插座。它的回答：{ $detail }。未作設定；若仍要設定：--no-check
+node-fence-no-answer = { $agent } 未說明節點 { $node } 是否通電（結束狀態 { $status }）。它的回答：{ $detail }。未作設定；若仍要設定：--no-check
+node-fence-read = { $agent } 稱節點 { $node } { $on ->
+    [yes] 已通電
+   *[no] 已斷電
+ }。
+node-fence-misses = { $field }：{ $value } 的隔離設備未作用於它：它顯示已斷電，而節點仍在運作。請重新設定：posthouse node set-fence
+cluster-fence-read = { $agent }，{ $at } 讀取
+cluster-fence-unread = { $agent }，尚未讀取
+cluster-fence-silent = { $agent }：無回應！
+cluster-fence-reads-off = { $agent }：顯示斷電！
+cluster-fence-misses = { $agent }：未作用！
 node-fence-agent-missing = { $field }：用 --agent 指定程式，或使用 --none。
 node-fence-bad-field = { $field }：{ $detail }
 node-fence-not-a-pair = { $field }：第 { $number } 個參數不是可列印字元的 名稱=值。

@@ -10,6 +10,8 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,9 @@ from appliance.errors import PosthouseError
 FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 #: So much of what a program says is kept for the operator.
 _SAID = 300
-_OFF = 2
+_ON, _OFF = 0, 2
+#: How soon a program that is not wanted any more is ended, seconds.
+_STOPPED_WITHIN = 0.1
 
 
 class FenceFailed(PosthouseError):
@@ -45,7 +49,7 @@ def find(agent: str, folders: tuple[str, ...] = FOLDERS) -> Path:
 
 
 def parameters(spec: FenceSpec, sealing_key: Path | None) -> dict[str, str]:
-    """What the program is to be given, with its secrets; raise SealingFailed."""
+    """What the program is to be given, with its secrets unsealed; raise SealingFailed."""
     given = dict(spec.parameters)
     if spec.sealed:
         from appliance.pki import sealing  # noqa: PLC0415 - 6 MB that only a fence with secrets pays for
@@ -54,10 +58,12 @@ def parameters(spec: FenceSpec, sealing_key: Path | None) -> dict[str, str]:
     return given
 
 
-def run(program: Path, action: str, given: dict[str, str], timeout: float) -> Answer:
+def run(
+    program: Path, action: str, given: dict[str, str], timeout: float, stop: threading.Event | None = None
+) -> Answer:
     """Run the program for one action and wait `timeout` seconds at most; then it and its children are killed.
 
-    Raises FenceFailed when it cannot be started.
+    They are killed too as soon as `stop` is set. Raises FenceFailed when it cannot be started.
     """
     words = "".join(f"{name}={value}\n" for name, value in {**given, "action": action}.items())
     try:
@@ -70,12 +76,26 @@ def run(program: Path, action: str, given: dict[str, str], timeout: float) -> An
         )
     except OSError as error:
         raise FenceFailed("fence-agent-unusable", agent=program.name, detail=error.strerror or str(error)) from error
-    try:
-        said, _ = process.communicate(words.encode(), timeout=timeout)
-    except subprocess.TimeoutExpired:
+    said = _said(process, words.encode(), timeout, stop)
+    if said is None:
         _end(process)
         return Answer(None)
     return Answer(process.returncode, _told(said, given))
+
+
+def _said(process: subprocess.Popen[bytes], words: bytes, timeout: float, stop: threading.Event | None) -> bytes | None:
+    """What the program says until it ends; None when it does not in time, or is to stop."""
+    until = time.monotonic() + timeout
+    given: bytes | None = words
+    while stop is None or not stop.is_set():
+        left = until - time.monotonic()
+        if left <= 0:
+            return None
+        try:
+            return process.communicate(given, timeout=left if stop is None else min(left, _STOPPED_WITHIN))[0]
+        except subprocess.TimeoutExpired:
+            given = None  # it has been given; what was said is kept for the next try
+    return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -92,7 +112,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def is_off(answer: Answer) -> bool | None:
     """What an answer to `status` says; None: nothing that can be relied on."""
-    return {_OFF: True, 0: False}.get(answer.status) if answer.status is not None else None
+    return {_OFF: True, _ON: False}.get(answer.status) if answer.status is not None else None
 
 
 def _told(said: bytes, given: dict[str, str]) -> str:
