@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,6 +144,11 @@ class VolumeWatch:
         alive = self._writer is not None and self._writer.returncode is None
         return self._writer.pid if self._writer is not None and alive else None
 
+    @property
+    def waits(self) -> bool:
+        """Whether a volume had not answered at the last turn."""
+        return any(seen.misses for seen in self._seen.values())
+
     async def run(self) -> None:
         """Try every volume in turn, until cancelled."""
         try:
@@ -159,9 +164,11 @@ class VolumeWatch:
 
     async def _turn(self) -> None:
         """Count who has not answered, tell what turned, ask again."""
-        self._volumes = dict(self._watched())
+        wanted = self._watched()
+        standing = {each.target: each for each in mounts.read()}
+        self._volumes = {**self._left_hanging(wanted, standing.keys()), **wanted}
         self._forget({path for path in self._seen if path not in self._volumes})
-        read_only = _read_only()
+        read_only = {path for path, mount in standing.items() if mount.read_only}
         for path in self._volumes:
             seen = self._seen.setdefault(path, Seen())
             seen.misses = seen.misses + 1 if seen.open else 0
@@ -170,6 +177,17 @@ class VolumeWatch:
         asked = [path for path, seen in self._seen.items() if not seen.open]
         if asked:
             await self._ask(asked)
+
+    def _left_hanging(self, wanted: Container[Path], standing: Container[Path]) -> dict[Path, Watched]:
+        """What is wanted no more, but has not answered yet and is mounted still: its group cannot be given up.
+
+        It stays in the reports: whoever decides must know why the node does not let go, and cut it off in time.
+        """
+        return {
+            path: volume
+            for path, volume in self._volumes.items()
+            if path not in wanted and path in standing and self._seen[path].open
+        }
 
     def _forget(self, gone: set[Path]) -> None:
         """A question that still hangs on a volume given up would keep the writer for ever: it gets a successor."""
@@ -233,8 +251,3 @@ class VolumeWatch:
         self._writer = self._reader = None
         for path, seen in self._seen.items():
             self._seen[path] = replace(seen, open=False)
-
-
-def _read_only() -> set[Path]:
-    """The mount points that take no writes."""
-    return {each.target for each in mounts.read() if each.read_only}

@@ -44,10 +44,13 @@ def do(request: Mapping[str, Any]) -> None:
             addresses.announce(group.addresses, repeat=True)
         case "look":
             _look(group, volumes, key)
+        case "withdraw":
+            addresses.remove(group.addresses)
         case "give":
-            if not request["force"]:  # a volume that is taken away may hang, or refuse the line
-                _note(volumes, node, request["owner_epoch"], Happened.DETACHED)
-            _give(group, volumes, key, force=request["force"])
+            force = request["force"]
+            note = partial(_note, volumes, node, request["owner_epoch"], Happened.DETACHED)
+            # a volume that is taken away may hang, or refuse the line
+            _give(group, volumes, key, [] if force else [note], force=force)
             if request["unknown"]:
                 _nothing_mounted(paths.volume(group.name))
 
@@ -66,12 +69,15 @@ def _take(
         addresses.announce(group.addresses)
 
 
-def _give(group: ServiceGroup, volumes: _Volumes, key: ReservationKey | None, *, force: bool) -> None:
+def _give(
+    group: ServiceGroup, volumes: _Volumes, key: ReservationKey | None, notes: list[Callable[[], None]], *, force: bool
+) -> None:
     """Every step is tried, whatever became of the one before; the first error counts.
 
-    Storage keys go last, and only when everything is unmounted.
+    Addresses go before anything that may hang; storage keys last, and only when everything is unmounted.
     """
     steps: list[Callable[[], None]] = [partial(addresses.remove, group.addresses)] if group.addresses else []
+    steps += notes
     steps += [partial(volume.detach, force=force) for _, volume in reversed(volumes)]
     _all(steps)
     _all([partial(volume.release, key) for spec, volume in reversed(volumes) if spec.reservation])

@@ -32,7 +32,7 @@ log = logging.getLogger("posthouse.keeper")
 STOP_PATIENCE = Seconds(10.0)
 #: Deadlines of jobs. Before a mount may come a repair, which would begin anew if it were ended.
 _PREPARE, _TAKE, _GIVE = Seconds(10.0), Seconds(3600.0), Seconds(60.0)
-_LOOK, _ANNOUNCE = Seconds(5.0), Seconds(10.0)
+_LOOK, _ANNOUNCE, _WITHDRAW = Seconds(5.0), Seconds(10.0), Seconds(5.0)
 #: After a job that failed.
 _AGAIN = Seconds(0.5)
 #: Between two looks at a group's processes while they end.
@@ -221,24 +221,44 @@ class GroupWorker(threading.Thread):
         self._say(Word.DROPPED)
 
     def _end_everything(self, *, force: bool = False) -> None:
-        """Marker away, kill, addresses away, unmount, storage key back. Returns when nothing is left."""
-        while True:
+        """Marker away, kill, addresses away, unmount, storage key back. Returns when nothing is left.
+
+        A process that hangs in the kernel outlives SIGKILL for as long as it hangs. Addresses do not wait for it, and
+        the unmount is tried all the same: it may be what ends the hang (umount2(2), MNT_FORCE).
+        """
+        killed = False
+        while self.attached or not killed:
             memory.unmark(self.group.name)
             wake_agent()
-            if self._killed():
-                break
-            self._pause(_AGAIN)
-        while self.attached:
-            try:
-                self._work("give", _GIVE, force=force, unknown=self.unknown)
-                self.attached = False
-            except (PosthouseError, OSError) as error:
-                self._failed("given up", error)
+            killed = self._killed_and_withdrawn()
+            if self.attached:
+                self._given(force=force or not killed)
+            if not killed or self.attached:
                 force = True
-                self._killed()  # what started in the same moment as the kill
                 self._pause(_AGAIN)
         self.fault = None
         memory.forget_attached(self.group.name)
+
+    def _given(self, *, force: bool) -> None:
+        try:
+            self._work("give", _GIVE, force=force, unknown=self.unknown)
+            self.attached = False
+        except (PosthouseError, OSError) as error:
+            self._failed("given up", error)
+
+    def _killed_and_withdrawn(self) -> bool:
+        """Kill what runs, and take the addresses away meanwhile; return whether nothing runs any more."""
+        withdrawing = None
+        if self.attached and self.group.addresses and self.group.name in populated_groups():
+            with suppress(OSError):  # no process for it: it is tried again with the volumes
+                withdrawing = self._begin("withdraw", _WITHDRAW)
+        killed = self._killed()
+        if withdrawing is not None:
+            try:
+                self._finish(withdrawing)
+            except PosthouseError as error:
+                self._failed("given up", error)
+        return killed
 
     def _killed(self) -> bool:
         try:
@@ -267,6 +287,10 @@ class GroupWorker(threading.Thread):
 
     def _work(self, what: str, deadline: Seconds, **more: Any) -> None:
         """Run one job to its end; raise what it raised, or Interrupted."""
+        self._finish(self._begin(what, deadline, **more))
+
+    def _begin(self, what: str, deadline: Seconds, **more: Any) -> Job:
+        """Begin the one job that is under way; raise OSError or Interrupted."""
         request = {
             "do": what,
             "group": self.group.model_dump_json(),
@@ -279,6 +303,10 @@ class GroupWorker(threading.Thread):
             if self._interrupted.is_set():
                 raise Interrupted
             job = self._job = self._forks.start(request, deadline)
+        return job
+
+    def _finish(self, job: Job) -> None:
+        """Wait for its end; raise what it raised, or Interrupted."""
         try:
             job.wait()
         finally:

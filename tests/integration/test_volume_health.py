@@ -90,6 +90,14 @@ class Agent:
                     return found[0]
                 await self.turned.wait()
 
+    async def tells(self, **conditions: VolumeCondition) -> None:
+        """Wait until the groups are reported so, and no others."""
+
+        def said() -> bool:
+            return {each.group: each.condition for each in self.watch.reports()} == conditions
+
+        await asyncio.to_thread(wait_until, f"it says {conditions}", said, every=TURN)
+
 
 def watching(volume: Volume, story: Callable[[Agent], Awaitable[None]]) -> None:
     """Run the story beside the watch."""
@@ -142,7 +150,9 @@ def test_one_hanging_volume_does_not_hide_another(volume: Volume, tmp_path: Path
     watching(volume, story)
 
 
-def test_a_group_given_up_while_its_volume_hangs_leaves_the_watch_working(volume: Volume, tmp_path: Path) -> None:
+def test_a_volume_that_hangs_is_told_until_it_is_given_up_for_certain(volume: Volume, tmp_path: Path) -> None:
+    """Its group is to move, and cannot: the controller has to go on knowing why."""
+
     async def story(agent: Agent) -> None:
         other = tmp_path / "other"
         other.mkdir()
@@ -150,10 +160,25 @@ def test_a_group_given_up_while_its_volume_hangs_leaves_the_watch_working(volume
         try:
             await agent.sees(VolumeCondition.HANGING)
             agent.volumes = {other: Watched(GroupName("other"), "", other, mount=False)}
-            report = await agent.sees(VolumeCondition.WELL)
-            assert report.group == "other"
+            await agent.tells(mail=VolumeCondition.HANGING, other=VolumeCondition.WELL)
         finally:
             volume.thaw()
+        volume.filesystem.unmount(force=False, patience=5.0)
+        await agent.tells(other=VolumeCondition.WELL)
+
+    watching(volume, story)
+
+
+def test_a_group_that_is_given_up_before_its_volume_counts_as_hanging_is_told_of_all_the_same(volume: Volume) -> None:
+    async def story(agent: Agent) -> None:
+        volume.freeze()
+        try:
+            await asyncio.to_thread(wait_until, "it does not answer", lambda: agent.watch.waits, every=TURN / 5)
+            agent.volumes = {}
+            await agent.tells(mail=VolumeCondition.HANGING)
+        finally:
+            volume.thaw()
+        await agent.tells()
 
     watching(volume, story)
 

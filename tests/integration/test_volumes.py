@@ -7,7 +7,7 @@ import os
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from appliance.cluster.model import Filesystem, VolumeSpec
 from appliance.cluster.names import NodeName, Seconds
 from appliance.engines.base import Directory
 from appliance.engines.folders import make_directories
-from nodeagent.resources.volumes import VolumeDriver, VolumeFault, driver, ext4, mounts, owners_log
+from nodeagent.resources.volumes import VolumeDriver, VolumeFault, driver, ext4, mounts, owners_log, tools
 from nodeagent.resources.volumes.owners_log import Happened
 from tests.integration.own_mounts import EXT4_WITH_MMP, loop_devices, make_image, own_mounts
 from tests.lab import wait_until
@@ -266,6 +266,30 @@ def test_damage_that_the_kernel_found_is_mended_before_the_next_mount(lun: Lun) 
     attach(other)
     (lun.folder / OTHER / "letter").write_text("arrived")
     assert not other.needs_repair()
+
+
+def test_e2fsck_finds_an_empty_journal_so_that_it_waits_for_multi_mount_protection_once(
+    lun: Lun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits at each of its beginnings, and begins anew after it has replayed a journal, twice."""
+    volume = lun.on(ONE)
+    attach(volume)
+    (lun.folder / ONE / "letter").write_text("arrived")
+    command("sync", "--file-system", str(lun.folder / ONE))
+    (lun.superblock(ONE) / "trigger_fs_error").write_text("a test's doing")
+    volume.detach(force=False)
+    found: list[ext4.Superblock | None] = []
+    run = tools.run
+
+    def looked_at(*arguments: str, accept: Container[int] = (0,)) -> tools.Done:
+        if arguments[0] == "e2fsck":
+            found.append(ext4.parse_superblock(ext4.read_direct(lun.devices[1])))
+        return run(*arguments, accept=accept)
+
+    monkeypatch.setattr(tools, "run", looked_at)
+    attach(lun.on(OTHER))
+    assert [(each.errors, each.journal) for each in found if each is not None] == [(True, False)]
+    assert (lun.folder / OTHER / "letter").exists()
 
 
 def test_a_volume_that_turned_read_only_here_does_not_pass_for_attached(lun: Lun) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _MAGIC = 0xEF53
 _START = 1024
-_MMP = 0x100
+_RECOVER, _MMP = 0x4, 0x100
 _ERRORS = 0x2
 _MMP_MAGIC = 0x004D4D50
 _CLEAN = 0xFF4D4D50
@@ -25,10 +25,11 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Superblock:
-    """What drivers need of it. `errors`: the kernel found damage and wants a check."""
+    """What drivers need of it. `errors`: the kernel found damage and wants a check; `journal`: it holds writes."""
 
     block_size: int
     errors: bool
+    journal: bool
     mmp: bool
     mmp_block: int
 
@@ -52,7 +53,13 @@ def parse_superblock(data: bytes) -> Superblock | None:
     (state,) = struct.unpack_from("<H", block, 0x3A)
     (incompatible,) = struct.unpack_from("<I", block, 0x60)
     (mmp_block,) = struct.unpack_from("<Q", block, 0x168)
-    return Superblock(1024 << min(log_size, 6), bool(state & _ERRORS), bool(incompatible & _MMP), mmp_block)
+    return Superblock(
+        block_size=1024 << min(log_size, 6),
+        errors=bool(state & _ERRORS),
+        journal=bool(incompatible & _RECOVER),
+        mmp=bool(incompatible & _MMP),
+        mmp_block=mmp_block,
+    )
 
 
 def parse_mmp(data: bytes) -> MmpBlock | None:
