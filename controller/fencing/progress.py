@@ -17,6 +17,8 @@ from controller.fencing.desk import Errand, FenceDesk, Report
 
 #: Between two readings of a node that does not read off.
 _READ_AGAIN = 0.5
+#: So long a node stays off at least: whoever took its groups starts them first, and a power supply has discharged.
+REST = 10.0
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,10 @@ class Fences:
         return found
 
     def may_power_on(self, node: NodeName) -> bool:
-        """Whether the node was cut off, not at an operator's wish, and not switched on again since."""
+        """Whether the node was cut off a while ago, not at an operator's wish, and not switched on again since."""
         fence, cause = self.known[node], self._causes[node]
         done = cause.stays_off or cause.powered_on or self._desk.busy(node)
-        return fence.state is FenceState.VERIFIED and not done
+        return fence.state is FenceState.VERIFIED and not done and self._clock() - fence.at >= REST
 
     def power_on(self, led: Led, spec: FenceSpec) -> None:
         """Switch a node on that was cut off, once. Raises StoreUnavailable, NotLeading."""
