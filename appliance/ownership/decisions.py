@@ -30,6 +30,7 @@ class Reason(StrEnum):
     RENEWAL_OLDER_THAN_WATCHDOG = "renewal_older_than_watchdog"
     WATCHDOG_TOO_SLOW = "watchdog_too_slow"
     MOVE_WANTED = "move_wanted"
+    STOP_HANGS = "stop_hangs"
     NOTHING_HELD = "nothing_held"
     # the other side
     OWNER_HEALTHY = "owner_healthy"

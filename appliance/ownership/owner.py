@@ -8,7 +8,7 @@ the state after the step and the decisions to carry out, in order. The moves of 
     PREPARED  -> CONFIRMED  both published by a guarded transaction; only now it may be mounted
     CONFIRMED -> STOPPING   a move is wanted
     STOPPING  -> STOPPED    unmounted; handed over by a transaction
-    any       -> DROPPING   D passed, the session was taken, or the record names somebody else
+    any       -> DROPPING   D passed, the session was taken, the record names somebody else, or a stop hangs
     DROPPING  -> -          nothing of it runs here any more
 """
 
@@ -351,6 +351,16 @@ def move(state: Owner, group: GroupName) -> Step:
     if holding is None or holding.stage is not Stage.CONFIRMED:
         return state, ()
     return state.with_holding(group, replace(holding, stage=Stage.STOPPING)), (Stop(Reason.MOVE_WANTED, group),)
+
+
+def stop_hangs(state: Owner, group: GroupName) -> Step:
+    """A stop does not come to its end: where a watchdog is armed, the group is dropped, and the watchdog ends a drop
+    that hangs. Without one nothing would be won: the stop goes on, and whoever leads fences this node or asks for it.
+    """
+    holding = state.holdings.get(group)
+    if holding is None or holding.stage is not Stage.STOPPING or state.armed is None:
+        return state, ()
+    return _drop(state, [group], Reason.STOP_HANGS)
 
 
 def stopped(state: Owner, group: GroupName) -> Owner:

@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.clock import boottime
 from appliance.cluster.model import ServiceGroup
-from appliance.cluster.names import GroupName
+from appliance.cluster.names import GroupName, Seconds
 from appliance.coordination.store import Outcome, Store
 from appliance.ownership import decisions as say
 from appliance.ownership import owner
@@ -30,6 +30,10 @@ from nodeagent.ownership.worker import GroupWorker, Taking, Word
 from nodeagent.resources.cgroups import populated_groups
 
 log = logging.getLogger("posthouse.keeper")
+
+#: A stop takes seconds. One that takes so long hangs, like the volume that it cannot unmount; the leading controller
+#: gives a move the same time before it fences (controller.move_patience).
+STOP_HANGS = Seconds(60.0)
 
 
 class Shared:
@@ -60,6 +64,8 @@ class Shared:
         self._workers: dict[GroupName, GroupWorker] = {}
         self._cleaning: dict[GroupName, GroupWorker] = {}
         self._asked: set[GroupName] = set()
+        #: Since when groups are being stopped, on CLOCK_BOOTTIME.
+        self._stopping: dict[GroupName, float] = {}
         self._exclusive: frozenset[GroupName] = frozenset()
         self._leaving = False
 
@@ -73,7 +79,11 @@ class Shared:
 
     def tick(self) -> None:
         """Drop what must not be held any longer."""
-        self._step(owner.tick(self.state, boottime(), self.me))
+        now = boottime()
+        self._step(owner.tick(self.state, now, self.me))
+        for group, since in list(self._stopping.items()):
+            if now - since >= STOP_HANGS:
+                self._step(owner.stop_hangs(self.state, group))
 
     def answered(self, outcome: Outcome | None) -> None:
         """The renewal in flight ended."""
@@ -248,6 +258,7 @@ class Shared:
                 self._workers[group].take(taking)
             case say.Stop(group=group):
                 self._workers[group].give()
+                self._stopping[group] = boottime()
                 self._event("event-group-stopping", group)
             case say.Drop(group=group):
                 log.error("dropping group %s: %s %s", group, decision.reason, dict(decision.facts))
@@ -292,6 +303,7 @@ class Shared:
 
     def _dismiss(self, group: GroupName) -> None:
         self.look_now = True  # the record may still name this node
+        self._stopping.pop(group, None)
         worker = self._workers.pop(group, None)
         if worker is not None:
             worker.end()

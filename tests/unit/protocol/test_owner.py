@@ -254,6 +254,17 @@ def test_a_group_whose_deadline_passed_while_it_stopped_is_not_handed_over() -> 
     assert owner.handing_over(owner.stopped(state, MAIL), MAIL, None, ME) is None
 
 
+def test_a_stop_that_hangs_is_left_to_the_watchdog() -> None:
+    stopping = renewed(10.0, holdings=holding(Stage.STOPPING), armed=5.0)
+    state, said = owner.stop_hangs(stopping, MAIL)
+    assert said == (Drop(Reason.STOP_HANGS, MAIL),)
+    _, said = owner.answered(in_flight(state, 12.0), YES, 12.1, ME)
+    assert PetWatchdog not in map(type, said)
+    assert owner.stop_hangs(state, MAIL)[1] == (), "it is said once"
+    assert owner.stop_hangs(replace(stopping, armed=None), MAIL)[1] == (), "nothing would end the drop"
+    assert owner.stop_hangs(renewed(10.0, holdings=holding(Stage.CONFIRMED), armed=5.0), MAIL)[1] == ()
+
+
 def test_a_timing_that_does_not_fit_the_mode_makes_no_keeper() -> None:
     with pytest.raises(BadInput) as refused:
         Identity(A, "boot", "machine", Timing(), FenceMode.WATCHDOG, watchdog=True)

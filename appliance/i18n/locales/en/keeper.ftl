@@ -11,6 +11,7 @@ event-group-dropped = Group { $group } was ended at once on { $node }: { $reason
      [record_changed] the group belongs to another node.
      [confirmation_refused] the group belongs to another node by now.
      [confirmation_unanswered] the store did not answer.
+     [stop_hangs] it could not be stopped: its volume hangs, or a process of it.
      [watchdog_too_slow] the watchdog cannot be armed as the timing wants it.
     *[other] { $reason }.
 }

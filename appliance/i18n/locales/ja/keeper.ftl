@@ -11,6 +11,7 @@ event-group-dropped = グループ { $group } は { $node } で直ちに終了�
      [record_changed] グループは別のノードに属しています。
      [confirmation_refused] グループはすでに別のノードに属しています。
      [confirmation_unanswered] ストアが応答しませんでした。
+     [stop_hangs] 停止できませんでした。ボリュームまたはプロセスが応答しません。
      [watchdog_too_slow] ウォッチドッグをタイミング設定どおりに起動できません。
     *[other] { $reason }。
 }

@@ -11,6 +11,7 @@ event-group-dropped = 服务组 { $group } 在 { $node } 上被立即终止：{ 
      [record_changed] 该组已属于另一个节点。
      [confirmation_refused] 该组此时已属于另一个节点。
      [confirmation_unanswered] 协调存储没有应答。
+     [stop_hangs] 无法停止：其卷或其某个进程挂起。
      [watchdog_too_slow] 看门狗无法按时间参数的要求启用。
     *[other] { $reason }。
 }

@@ -11,6 +11,7 @@ event-group-dropped = 服務群組 { $group } 在 { $node } 上被立即終止�
      [record_changed] 該群組已屬於另一個節點。
      [confirmation_refused] 該群組此時已屬於另一個節點。
      [confirmation_unanswered] 協調儲存沒有回應。
+     [stop_hangs] 無法停止：其磁碟區或其某個行程停滯。
      [watchdog_too_slow] 看門狗無法依時間參數的要求啟用。
     *[other] { $reason }。
 }
