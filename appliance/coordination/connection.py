@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
 from appliance import node_file
 from appliance.coordination.access import SUSPICIOUS_AFTER, Keys
+from appliance.coordination.addresses import host
 from appliance.coordination.home import Home
 from appliance.coordination.rpc import grpc
 from appliance.coordination.store import StoreUnavailable
@@ -52,12 +52,11 @@ _KEYS = {
 def target(endpoints: Sequence[str]) -> str:
     """The gRPC target of a list of `https://HOST:PORT`; several are addresses of one family (node_file)."""
     pairs = [endpoint_address(endpoint) for endpoint in endpoints]
-    host, port = pairs[0]
-    if isinstance(host, str):
-        return f"dns:///{host}:{port}"
-    if isinstance(host, IPv6Address):
-        return "ipv6:" + ",".join(f"[{address}]:{number}" for address, number in pairs)
-    return "ipv4:" + ",".join(f"{address}:{number}" for address, number in pairs)
+    first, port = pairs[0]
+    if isinstance(first, str):
+        return f"dns:///{first}:{port}"
+    addresses = (f"{host(each)}:{number}" for each, number in pairs if not isinstance(each, str))
+    return f"ipv{first.version}:" + ",".join(addresses)
 
 
 class EndpointFile:

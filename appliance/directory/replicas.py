@@ -12,6 +12,7 @@ from typing import Final
 
 from appliance.cluster.model import Node, Role
 from appliance.cluster.names import NodeName
+from appliance.coordination.addresses import host
 
 #: Not 636: below 1024 slapd would need a capability, and only our own servers ask here.
 PORT: Final = 7636
@@ -33,8 +34,7 @@ def administrators(nodes: Mapping[NodeName, Node]) -> tuple[NodeName, ...]:
 
 def url(address: IPv4Address | IPv6Address) -> str:
     """Where a replica serves the others."""
-    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - the IP version
-    return f"ldaps://{host}:{PORT}"
+    return f"ldaps://{host(address)}:{PORT}"
 
 
 def server_id(node: Node) -> str:

@@ -125,9 +125,7 @@ def measure(rounds: int) -> Report:
             figures += more
     header = ["nodes", "groups", "renewals/s", "renewal p50, ms", "p99, ms", "leader's look, ms",
               "busiest member, % of a core", "written, kB/s", "played late, s"]  # fmt: skip
-    note = (
-        f"Sessions every {_RENEW:g} s, reports every {HEARTBEAT:g} s. The players share the machine."
-    )
+    note = f"Sessions every {_RENEW:g} s, reports every {HEARTBEAT:g} s. The players share the machine."
     report = Report("Heartbeats: what a quiet cluster costs the store", figures=figures)
     report.sections.append(Section("Three members on one machine", header, rows, ["", note]))
     return report
