@@ -106,7 +106,7 @@ class ClockReport(Fact):
 
 
 class NodeReport(Fact):
-    """One node. `reported_at` is Unix time, for people; nothing is decided by it.
+    """One node. `reported_at` is Unix time, for people; only what a recovered store may have missed is judged by it.
 
     `owned_groups` are those whose engines are to run here; `stopping_groups` are being given up. `boot_id` tells
     one boot of the kernel from another (random(4)).

@@ -7,43 +7,98 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from appliance.cluster import keys
 from appliance.cluster.names import Seconds
 from appliance.coordination.access import Keys
 from appliance.coordination.connection import Connection
 from appliance.coordination.rpc import grpc, rpc_pb2, rpc_pb2_grpc
 from appliance.errors import PosthouseError
 
+PROGRAM = "/usr/bin/etcd"
 _LOOK = Seconds(3.0)
 _POLL = Seconds(0.3)
 _ENDS_WITHIN = Seconds(20.0)
+_WRITE = Seconds(30.0)
+_AT_ONCE = 512
+#: Written to raise the revision, and deleted.
+_NOTHING = f"{keys.PREFIX}revisions".encode()
 
 
-def begin_anew(environment: Path, user: str, within: Seconds) -> None:
-    """Run the member once with `force-new-cluster` until it leads itself, then end it. It must not run elsewhere.
+def begin_anew(environment: Path, user: str, within: Seconds, then: Callable[[str], None]) -> None:
+    """Run the member once with `force-new-cluster` until it leads itself, do `then`, and end it. It must not run
+    elsewhere. Meanwhile it listens on its first URLs only, which are loopback's: no other node meets it.
 
-    `environment`: the file of variables that it runs by. Raises PosthouseError with etcd's last words.
+    `environment`: the file of variables that it runs by. `then` gets its endpoint; where that fails, the data is
+    already this member's alone, and all of it can be repeated. Raises PosthouseError with etcd's last words.
     """
     lines = (line.partition("=") for line in environment.read_text().splitlines() if line.startswith("ETCD_"))
     settings = {name: value for name, _, value in lines}
+    for name in ("ETCD_LISTEN_CLIENT_URLS", "ETCD_LISTEN_PEER_URLS"):
+        settings[name] = settings[name].split(",")[0]
+    endpoint = settings["ETCD_LISTEN_CLIENT_URLS"]
     with _running({**settings, "ETCD_FORCE_NEW_CLUSTER": "true"}, user) as process:
         until = time.monotonic() + within
-        while not _is_ready(process, settings["ETCD_LISTEN_CLIENT_URLS"].split(",")[0]):
+        while not _is_ready(process, endpoint):
             if process.poll() is not None or time.monotonic() >= until:
                 process.kill()
                 said = process.stderr.read()[-500:] if process.stderr else ""
                 raise PosthouseError("cluster-recover-failed", detail=said.strip() or "no answer")
             time.sleep(_POLL)
+        then(endpoint)
+
+
+def advance(endpoint: str, revisions: int) -> int:
+    """Raise the store's revision by so many, and forget the history below; return the revision then.
+
+    Nothing else of etcd 3.4 can raise it: each write does so by one, whatever the number of keys in it. Watches from
+    before are told to read everything again. Raises StoreUnavailable; then it may be higher than it was.
+    """
+    connection = Connection([endpoint], Keys.read())
+    try:
+        calls = rpc_pb2_grpc.KVStub(connection.channel)
+        _put_often(calls, revisions)
+        last = calls.DeleteRange(rpc_pb2.DeleteRangeRequest(key=_NOTHING), timeout=_WRITE).header.revision
+        calls.Compact(rpc_pb2.CompactionRequest(revision=last), timeout=_WRITE)
+        return int(last)
+    except grpc.RpcError as error:
+        raise connection.failure(error, _WRITE) from error
+    finally:
+        connection.close()
+
+
+def _put_often(calls: Any, times: int) -> None:
+    """Many writes at once, which share what goes to the disk. Raises grpc.RpcError for the first that failed."""
+    free, failed = threading.Semaphore(_AT_ONCE), threading.Event()
+    writes: deque[Any] = deque(maxlen=_AT_ONCE)
+
+    def over(write: Any) -> None:
+        if write.code() is not grpc.StatusCode.OK:
+            failed.set()
+        free.release()
+
+    for _ in range(times):
+        free.acquire()
+        if failed.is_set():
+            break
+        write = calls.Put.future(rpc_pb2.PutRequest(key=_NOTHING), timeout=_WRITE)
+        write.add_done_callback(over)
+        writes.append(write)
+    for write in writes:
+        write.result()
 
 
 @contextmanager
 def _running(settings: Mapping[str, str], user: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        ["/usr/bin/etcd"],
+        [PROGRAM],
         env=dict(settings),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, errors="replace", user=user, group=user, extra_groups=[], umask=0o077,
