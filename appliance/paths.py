@@ -16,6 +16,10 @@ PREFIX = Path("/opt/posthouse")
 ETC = Path("/etc/posthouse")
 NODE_FILE = ETC / "node.yaml"
 PKI = ETC / "pki"
+#: The list of revoked certificates (appliance/pki/revocation.py).
+REVOKED = PKI / "revoked.crl"
+#: The same for Postfix, which reads no such lists: fingerprints, as a table of texthash (DATABASE_README).
+REVOKED_TABLE = PKI / "revoked.table"
 STATE = Path("/var/lib/posthouse")
 SECRETS = STATE / "secrets"
 ENGINES = STATE / "engines"

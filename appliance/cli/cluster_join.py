@@ -58,6 +58,7 @@ def cluster_token(roles_text: str, lifetime: str, as_json: bool) -> None:
         lasting = timedelta(seconds=(seconds := parse_duration(lifetime)))
     except (ValueError, OverflowError) as error:
         raise BadInput("lifetime", "join-token-lifetime", days=join_tokens.LONGEST.days) from error
+    cluster_state.need_etcd(node_file.read())
     with connect() as store:
         addresses = tuple(node.address for node in cluster_state.control_nodes(store) if node.address)
         if not addresses:

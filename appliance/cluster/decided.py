@@ -138,6 +138,36 @@ class Acknowledgement(Fact):
     at: datetime
 
 
+def serial_text(number: int) -> str:
+    """A certificate's serial number as records have it: hexadecimal, upper case, without leading zeros."""
+    return f"{number:X}"
+
+
+class RevokedCertificate(Fact):
+    """A certificate that was given to a node: serial number (`serial_text`) and SHA-256, with colons."""
+
+    node: str
+    serial: str
+    fingerprint: str
+    ends: datetime
+
+
+class Revoked(Fact):
+    """The certificates of removed nodes, `desired/revoked`, and the list that the authority signed (PEM).
+
+    `number`: a list of a higher one is newer (RFC 5280, 5.2.3).
+    """
+
+    number: int = Field(ge=1)
+    certificates: tuple[RevokedCertificate, ...] = ()
+    crl: str
+
+    @property
+    def serials(self) -> frozenset[str]:
+        """The serial numbers on the list."""
+        return frozenset(each.serial for each in self.certificates)
+
+
 class Observation(Fact):
     """The nodes that answer none of this observer's direct probes, `observations/OBSERVER`; absent: it sees them all.
 

@@ -17,6 +17,8 @@ DRAINED = DESIRED + "drained/"
 FENCE_SPECS = DESIRED + "fences/"
 TIMING = DESIRED + "timing"
 WORK = DESIRED + "work/"
+#: Certificates of removed servers, and the signed list of them (appliance/pki/revocation.py).
+REVOKED = DESIRED + "revoked"
 #: The node whose directory takes writes now.
 DIRECTORY_WRITER = DESIRED + "directory-writer"
 #: Who owns what.
@@ -30,6 +32,8 @@ FENCE_CHECKS = PREFIX + "fence-checks/"
 EVENTS = PREFIX + "events/"
 CONTROLLER = PREFIX + "controller"
 RUNS = PREFIX + "runs/"
+#: The certificates that each node was given, to revoke them when it is removed. Control nodes' alone.
+CERTIFICATES = PREFIX + "certificates/"
 #: What is, and what people say is.
 STATUS = PREFIX + "status/"
 OBSERVATIONS = PREFIX + "observations/"
@@ -120,6 +124,11 @@ def acknowledgement(name: NodeName) -> str:
 def fence_request(name: NodeName) -> str:
     """An operator wants the node fenced."""
     return FENCE_REQUESTS + name
+
+
+def certificate(name: NodeName, serial: str) -> str:
+    """A certificate that the node was given."""
+    return f"{CERTIFICATES}{name}/{serial}"
 
 
 def work(name: GroupName, work_name: str) -> str:

@@ -43,7 +43,10 @@ class Permission:
 
 
 def permissions(node: NodeName, roles: frozenset[Role]) -> frozenset[Permission]:
-    """What a node of these roles needs. Join tokens and the desired state are the control nodes' to write."""
+    """What a node of these roles needs. Join tokens and the desired state are the control nodes' to write.
+
+    What cannot be kept apart by key is told in docs/developers/store.md.
+    """
     if Role.CONTROL in roles:
         return frozenset({Permission.below(keys.PREFIX, write=True)})
     owning = bool(roles & OWNING)
@@ -53,13 +56,14 @@ def permissions(node: NodeName, roles: frozenset[Role]) -> frozenset[Permission]
         Permission.of_key(keys.status(node), write=True),
         Permission.below(keys.PLACEMENTS, write=False),
         Permission.of_key(keys.observation(node), write=True),
+        Permission.below(keys.SESSIONS, write=False),
+        Permission.of_key(keys.session(node), write=True),
         Permission.below(keys.OWNERS, write=owning),
-        Permission.below(keys.SESSIONS, write=owning),
         Permission.below(keys.EVENTS, write=True),
     }
     if owning:  # the owner of a group begins and ends its scheduled work
         needed.add(Permission.below(keys.RUNS, write=True))
-    return frozenset(needed if owning else needed | {Permission.of_key(keys.session(node), write=True)})
+    return frozenset(needed)
 
 
 class EtcdRoles:
@@ -71,17 +75,9 @@ class EtcdRoles:
 
     def admit(self, node: NodeName, roles: frozenset[Role]) -> None:
         """Give the node what its roles need and take away what it had beyond that. A control node keeps the users."""
-        role = f"node-{node}"
+        role = _role(node)
         self._call("RoleAdd", rpc_pb2.AuthRoleAddRequest(name=role), "role name already exists")
-        wanted, had = permissions(node, roles), self._granted(role)
-        for each in wanted - had:
-            self._call("RoleGrantPermission", rpc_pb2.AuthRoleGrantPermissionRequest(name=role, perm=_message(each)))
-        # A permission for the same keys was replaced by granting it anew, not added.
-        ranges = {(each.key, each.end) for each in wanted}
-        for each in had:
-            if (each.key, each.end) not in ranges:
-                gone = rpc_pb2.AuthRoleRevokePermissionRequest(role=role, key=each.key, range_end=each.end)
-                self._call("RoleRevokePermission", gone)
+        self._fit(role, permissions(node, roles), self._granted(role) or frozenset())
         self._add_user(node)
         self._grant(node, role)
         if Role.CONTROL in roles:
@@ -90,10 +86,31 @@ class EtcdRoles:
             revoked = rpc_pb2.AuthUserRevokeRoleRequest(name=node, role=ROOT)
             self._call("UserRevokeRole", revoked, "role is not granted to the user")
 
+    def renew(self, node: NodeName, roles: frozenset[Role]) -> bool:
+        """Give the node what its roles need in this release; return whether that was other than before.
+
+        Whom nobody has admitted, or somebody has expelled, stays out.
+        """
+        had, wanted = self._granted(_role(node)), permissions(node, roles)
+        if had is None or had == wanted:
+            return False
+        self._fit(_role(node), wanted, had)
+        return True
+
+    def _fit(self, role: str, wanted: frozenset[Permission], had: frozenset[Permission]) -> None:
+        for each in wanted - had:
+            self._call("RoleGrantPermission", rpc_pb2.AuthRoleGrantPermissionRequest(name=role, perm=_message(each)))
+        # A permission for the same keys was replaced by granting it anew, not added.
+        ranges = {(each.key, each.end) for each in wanted}
+        for each in had:
+            if (each.key, each.end) not in ranges:
+                gone = rpc_pb2.AuthRoleRevokePermissionRequest(role=role, key=each.key, range_end=each.end)
+                self._call("RoleRevokePermission", gone, "permission is not granted")
+
     def expel(self, node: NodeName) -> None:
         """The node may nothing any more, whatever certificate it holds."""
         self._call("UserDelete", rpc_pb2.AuthUserDeleteRequest(name=node), "user name not found")
-        self._call("RoleDelete", rpc_pb2.AuthRoleDeleteRequest(role=f"node-{node}"), "role name not found")
+        self._call("RoleDelete", rpc_pb2.AuthRoleDeleteRequest(role=_role(node)), "role name not found")
 
     def knows(self, node: NodeName) -> bool:
         """Whether the node is a user."""
@@ -109,8 +126,11 @@ class EtcdRoles:
     def close(self) -> None:
         self._connection.close()
 
-    def _granted(self, role: str) -> frozenset[Permission]:
-        response = self._call("RoleGet", rpc_pb2.AuthRoleGetRequest(role=role))
+    def _granted(self, role: str) -> frozenset[Permission] | None:
+        """What the role may; None: there is no such role."""
+        response = self._call("RoleGet", rpc_pb2.AuthRoleGetRequest(role=role), "role name not found")
+        if response is None:
+            return None
         return frozenset(
             Permission(each.key, each.range_end, each.permType == auth_pb2.Permission.READWRITE)
             for each in response.perm
@@ -132,6 +152,10 @@ class EtcdRoles:
             if unless and unless in (error.details() or ""):
                 return None
             raise self._connection.failure(error, self._deadline) from error
+
+
+def _role(node: NodeName) -> str:
+    return f"node-{node}"
 
 
 def _message(permission: Permission) -> Any:

@@ -48,6 +48,11 @@ _COMPATIBLE: Final = (
 _CIPHERS: Final[Mapping[str, tuple[str, ...]]] = {"intermediate": _INTERMEDIATE, "compatible": _COMPATIBLE}
 
 
+def revoked_files() -> tuple[Path, ...]:
+    """The table of revoked certificates; there is none in a cluster of a release before."""
+    return (paths.REVOKED_TABLE,) if paths.REVOKED_TABLE.exists() else ()
+
+
 def cipher_list(settings: Mapping[str, Any]) -> str:
     """The chosen ciphers in OpenSSL's notation (ciphers(1))."""
     return ":".join(_CIPHERS[settings["tls.ciphers"]])

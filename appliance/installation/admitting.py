@@ -11,16 +11,17 @@ import base64
 import logging
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
 from pydantic import BaseModel
 
 from appliance import node_file, paths
 from appliance.cluster import keys
 from appliance.cluster.model import Node, Role
 from appliance.cluster.names import NodeName
-from appliance.coordination import addresses, join_tokens
+from appliance.coordination import addresses, join_tokens, revoked
 from appliance.coordination.access import Keys
 from appliance.coordination.connection import EndpointFile
 from appliance.coordination.etcd import EtcdStore
@@ -28,10 +29,11 @@ from appliance.coordination.etcd_members import EtcdMembers, NotYet
 from appliance.coordination.etcd_roles import EtcdRoles
 from appliance.coordination.store import Store
 from appliance.errors import BadInput, PosthouseError
-from appliance.installation import admission, cluster_state
+from appliance.installation import admission, cluster_state, issued
 from appliance.installation import join_messages as messages
 from appliance.node_file import NodeFile
 from appliance.pki import requests, upkeep
+from appliance.pki.authority import Authority
 from appliance.pki.upkeep import STORE_ROLES, Wanted
 
 log = logging.getLogger("posthouse.join")
@@ -42,24 +44,34 @@ SECRETS = ("ca.key", "sealing.key")
 _NONE = b"none"
 
 
-class Admitting:
-    """Answers requests. `key_folder` holds ca.crt, ca.key, node.crt, node.key and, once there is one, sealing.key."""
+@dataclass(frozen=True)
+class Peer:
+    """Whose certificate a client showed, and its serial number (appliance/pki/revocation.py)."""
 
-    def __init__(self, node: NodeFile, key_folder: Path) -> None:
+    name: NodeName
+    serial: str
+
+
+class Admitting:
+    """Answers requests. `key_folder` holds ca.crt, ca.key, node.crt, node.key and, once there is one, sealing.key;
+    `release` is this node's."""
+
+    def __init__(self, node: NodeFile, key_folder: Path, release: str) -> None:
         self._node = node
+        self._release = release
         self._folder = key_folder
         self._keys = Keys.read(key_folder)
 
-    def answer(self, request: BaseModel, peer: NodeName | None) -> BaseModel:
+    def answer(self, request: BaseModel, peer: Peer | None) -> BaseModel:
         """Carry a request out; `peer` is whose certificate came with it. Raises PosthouseError."""
         with EtcdStore(self._endpoints, self._keys, follow=EndpointFile(paths.NODE_FILE)) as store:
             if isinstance(request, messages.JoinRequest):
                 return self._join(store, request)
-            node = cluster_state.nodes(store).get(peer) if peer else None
-            if node is None:
+            node = cluster_state.nodes(store).get(peer.name) if peer else None
+            if peer is None or node is None or revoked.contains(store, peer.serial):
                 raise PosthouseError("join-stranger")
             if isinstance(request, messages.CertifyRequest):
-                return messages.CertifyAnswer(certificates=self._sign(node, request.requests))
+                return messages.CertifyAnswer(certificates=self._sign(store, node, request.requests))
             return self._vote(store, node)
 
     @property
@@ -67,7 +79,7 @@ class Admitting:
         return node_file.read().store.endpoints
 
     def _join(self, store: Store, request: messages.JoinRequest) -> messages.JoinAnswer:
-        here = admission.Here(version("posthouse"), time.time())
+        here = admission.Here(self._release, time.time())
         holder = requests.fingerprint(requests.public_key(request.requests.get("node", "")))
         grant = join_tokens.look(store, request.token, holder)
         nodes = cluster_state.nodes(store)
@@ -86,7 +98,9 @@ class Admitting:
             machine_id=request.machine_id,
             voter=known.voter if known else False,
         )
-        certificates = self._sign(node, request.requests)
+        if known is None:  # what is still noted under the name was another server's
+            issued.revoke(store, self._authority(), node.name)
+        certificates = self._sign(store, node, request.requests)
         store.put(keys.node(node.name), node.model_dump_json())
         self._admit(node)
         if node.roles & STORE_ROLES:
@@ -99,20 +113,25 @@ class Admitting:
             certificates=certificates,
             endpoints=addresses.endpoints(nodes, node.name) or self._endpoints,
             secrets=self._secrets() if Role.CONTROL in node.roles else {},
+            revoked=revoked.read(store),
         )
 
-    def _sign(self, node: Node, asked: Mapping[str, str]) -> dict[str, str]:
-        """A certificate for every pair that the node's roles ask for; all names are ours to say."""
-        authority = upkeep.load_authority(self._folder)
-        if authority is None:
-            raise PosthouseError("tls-authority-key-missing", path=str(self._folder / "ca.key"))
-        signed = {}
+    def _sign(self, store: Store, node: Node, asked: Mapping[str, str]) -> dict[str, str]:
+        """A certificate for every pair that the node's roles ask for, noted; all names are ours to say."""
+        authority, signed = self._authority(), {}
         for want in wanted(node):
             if want.slot.name in asked:
                 key = requests.public_key(asked[want.slot.name])
                 made = authority.certify(key, want.profile, want.common_name, want.names, want.addresses)
                 signed[want.slot.name] = made.decode("ascii")
+        issued.note(store, node.name, (x509.load_pem_x509_certificate(each.encode()) for each in signed.values()))
         return signed
+
+    def _authority(self) -> Authority:
+        authority = upkeep.load_authority(self._folder)
+        if authority is None:
+            raise PosthouseError("tls-authority-key-missing", path=str(self._folder / "ca.key"))
+        return authority
 
     def _admit(self, node: Node) -> None:
         roles = EtcdRoles(self._endpoints, self._keys)

@@ -16,19 +16,19 @@ from cryptography.hazmat.primitives import hashes
 from appliance import node_file, paths
 from appliance.cluster.model import Role
 from appliance.cluster.names import NodeName, Seconds
-from appliance.coordination import addresses
+from appliance.coordination import addresses, revoked
 from appliance.coordination.access import Keys
 from appliance.coordination.etcd import EtcdStore
 from appliance.coordination.etcd_members import EtcdMembers
 from appliance.coordination.etcd_roles import ROOT, EtcdRoles
 from appliance.coordination.store import StoreUnavailable
 from appliance.errors import BadInput, PosthouseError
-from appliance.installation import cluster_state
+from appliance.installation import cluster_state, issued
 from appliance.installation.join_messages import Address
 from appliance.installation.steps import Step, systemctl
 from appliance.node.network import interfaces
 from appliance.node_file import NodeFile, StoreAccess
-from appliance.pki import sealing, upkeep
+from appliance.pki import revocation, sealing, upkeep
 
 #: What a control node runs besides keeper and agent; one that this release does not have is passed over.
 MOVES_UNIT = "posthouse-moves.service"
@@ -39,6 +39,7 @@ _UNITS = Path("/lib/systemd/system")
 
 def check(identity: NodeFile, address: Address) -> None:
     """Raise BadInput for an address that cannot be the node's, PosthouseError on a node that cannot begin a cluster."""
+    cluster_state.need_etcd(identity)
     if identity.address not in (None, address):
         raise BadInput("address", "init-identity-is-set", value=str(address), old=str(identity.address))
     own_address(address)
@@ -71,7 +72,19 @@ def steps(identity: NodeFile, address: Address) -> Iterable[Step]:
 def _make_keys(among: NodeFile) -> bool:
     """Certificates for the address, and the key that seals secrets in the store."""
     sealing_made = sealing.ensure_key()
-    return bool(upkeep.ensure(among)) or sealing_made
+    made = bool(upkeep.ensure(among)) or sealing_made
+    return _begin_list(among) or made
+
+
+def _begin_list(among: NodeFile) -> bool:
+    """The list of revoked certificates, before the store's member starts anew: it reads the file's name once."""
+    authority = upkeep.load_authority()
+    assert authority is not None
+    with EtcdStore(node_file.read().store.endpoints, Keys.read()) as store:
+        issued.begin(store, authority)
+        issued.note_own(store, among)
+        found = revoked.read(store)
+    return found is not None and revocation.keep(found)
 
 
 def _write_record(identity: NodeFile, address: Address) -> bool:

@@ -6,13 +6,20 @@ from appliance.cluster import keys
 from appliance.cluster.model import Node, Role
 from appliance.cluster.names import NodeName
 from appliance.coordination.store import Field, Guard, Put, Record, Store
-from appliance.errors import AlreadyExists, NotFound, PosthouseError
+from appliance.errors import AlreadyExists, BadInput, NotFound, PosthouseError
+from appliance.node_file import Backend, NodeFile
 
 #: Highest number given so far. Never lowered: a number that means a node in old changes of the directory is not reused.
 NUMBERS = keys.PREFIX + "numbers"
 #: The key of the server that was let in under a name: only it may come again under it.
 JOINS = keys.PREFIX + "joins/"
 _ATTEMPTS = 20
+
+
+def need_etcd(node: NodeFile) -> None:
+    """Raise BadInput where the store is another one: a cluster grows and shrinks with etcd's members and users."""
+    if node.store.backend is not Backend.ETCD:
+        raise BadInput("store.backend", "cluster-needs-etcd", value=str(node.store.backend))
 
 
 def nodes(store: Store) -> dict[NodeName, Node]:

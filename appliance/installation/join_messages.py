@@ -16,13 +16,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from appliance.cluster.decided import Revoked
 from appliance.cluster.model import CheckedNodeName, Role
 from appliance.errors import BadInput, PosthouseError
 from appliance.node_file import hostname
 
 PORT = 7390
-#: Longest line either way, bytes.
+#: Longest request and longest answer, bytes: the answer holds the list of revoked certificates.
 LONGEST = 65_536
+LONGEST_ANSWER = 4 << 20
 _TICKET = "ph1."
 
 Address = IPv4Address | IPv6Address
@@ -79,13 +81,15 @@ class JoinRequest(_Message):
 
 
 class JoinAnswer(_Message):
-    """A place in the cluster. `secrets` are files of the pki folder that only control nodes get, base64."""
+    """A place in the cluster. `secrets` are files of the pki folder that only control nodes get, base64; `revoked` is
+    the list of revoked certificates, None from a release that has none."""
 
     roles: frozenset[Role]
     number: int
     certificates: Mapping[str, str]
     endpoints: tuple[str, ...]
     secrets: Mapping[str, str] = Field(default_factory=dict)
+    revoked: Revoked | None = None
 
 
 class CertifyRequest(_Message):

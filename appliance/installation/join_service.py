@@ -14,22 +14,27 @@ import os
 import signal
 import ssl
 import sys
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
 from appliance import node_file
+from appliance.cluster.decided import serial_text
 from appliance.cluster.names import NodeName, Seconds
 from appliance.errors import PosthouseError
 from appliance.installation import join_messages as messages
-from appliance.installation.admitting import Admitting
+from appliance.installation.admitting import Admitting, Peer
 
 log = logging.getLogger("posthouse.join")
 
 #: For a line to arrive, and for an answer to be made and sent.
 _READ: Final = Seconds(10.0)
 _ANSWER: Final = Seconds(60.0)
+#: So many bytes beyond the line are read and forgotten.
+_RUN_OUT: Final = 1 << 20
 #: Connections at once; further ones are closed at once.
 _MOST: Final = 16
 
@@ -61,17 +66,26 @@ class JoinService:
         self._open += 1
         try:
             if self._open <= _MOST:
-                line = await asyncio.wait_for(reader.readline(), _READ)
-                answer = await self._answer(line, _peer(writer))
+                answer = await self._heard(reader, _peer(writer))
                 writer.write(answer.model_dump_json().encode() + b"\n")
                 await asyncio.wait_for(writer.drain(), _READ)
-        except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError) as error:
+                await _rest(reader)
+        except OSError as error:  # TimeoutError is one
             log.info("a connection ended without an answer: %s", type(error).__name__)
         finally:
             self._open -= 1
             writer.transport.abort() if writer.transport.is_closing() else writer.close()
 
-    async def _answer(self, line: bytes, peer: NodeName | None) -> BaseModel:
+    async def _heard(self, reader: asyncio.StreamReader, peer: Peer | None) -> BaseModel:
+        try:
+            line = await asyncio.wait_for(reader.readline(), _READ)
+        except TimeoutError:
+            return messages.Refusal(refused="join-too-slow", facts={"seconds": _READ})
+        except ValueError:  # longer than the stream's limit
+            return messages.Refusal(refused="join-malformed")
+        return await self._answer(line, peer)
+
+    async def _answer(self, line: bytes, peer: Peer | None) -> BaseModel:
         try:
             request = read(line)
         except (ValueError, ValidationError, PosthouseError) as error:
@@ -94,18 +108,30 @@ class JoinService:
 
 def read(line: bytes) -> BaseModel:
     """A request; raises ValueError for anything else."""
-    data = json.loads(line)
+    try:
+        data = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     kind = _REQUESTS.get(str(data.get("ask"))) if isinstance(data, dict) else None
     if kind is None:
         raise ValueError("no such request")
     return kind.model_validate(data)
 
 
-def _peer(writer: asyncio.StreamWriter) -> NodeName | None:
-    """The common name of the client's certificate, which our authority issued for a client; None: it has none."""
+async def _rest(reader: asyncio.StreamReader) -> None:
+    """Let what was sent beyond the line run out, within bounds: closing on it would take the answer back with it."""
+    left = _RUN_OUT
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_READ):
+            while left > 0 and (more := await reader.read(left)):
+                left -= len(more)
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer | None:
+    """Who the client is by its certificate, which our authority issued for a client; None: it has none."""
     certificate = writer.get_extra_info("peercert") or {}
     names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
-    return NodeName(names[0]) if names else None
+    return Peer(NodeName(names[0]), serial_text(int(certificate["serialNumber"], 16))) if names else None
 
 
 def trust(keys: Path) -> ssl.SSLContext:
@@ -123,7 +149,7 @@ async def _serve() -> None:
     node = node_file.read()
     if node.address is None:
         raise PosthouseError("cluster-not-made")
-    service = JoinService(Admitting(node, keys), (keys / "ca.crt").read_text())
+    service = JoinService(Admitting(node, keys, version("posthouse")), (keys / "ca.crt").read_text())
     serving = asyncio.create_task(service.serve(str(node.address), trust(keys)))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)

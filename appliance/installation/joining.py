@@ -30,7 +30,7 @@ from appliance.installation import accounts, steps
 from appliance.installation import join_messages as messages
 from appliance.installation.join_messages import Address, JoinAnswer, JoinRequest, Refusal, Refused, Ticket
 from appliance.node_file import NodeFile, StoreAccess
-from appliance.pki import requests, upkeep
+from appliance.pki import requests, revocation, upkeep
 from appliance.pki.authority import Pair
 from appliance.pki.names import CONTROL_NAME
 
@@ -66,7 +66,7 @@ def ask(addresses: Iterable[Address], request: BaseModel, kind: type[_Answer], c
             if isinstance(said, dict) and "refused" in said:
                 raise Refused(Refusal.model_validate(said))
             return kind.model_validate(said)
-        except (ValueError, ValidationError) as error:
+        except (ValueError, ValidationError, RecursionError) as error:
             problems.append(f"{address}: {type(error).__name__}")
     raise JoinImpossible("join-nobody-answers", detail="; ".join(problems))
 
@@ -74,7 +74,7 @@ def ask(addresses: Iterable[Address], request: BaseModel, kind: type[_Answer], c
 async def _exchange(address: Address, request: BaseModel, context: ssl.SSLContext) -> bytes:
     async with asyncio.timeout(_CONNECT):
         reader, writer = await asyncio.open_connection(
-            str(address), messages.PORT, ssl=context, server_hostname=CONTROL_NAME, limit=messages.LONGEST
+            str(address), messages.PORT, ssl=context, server_hostname=CONTROL_NAME, limit=messages.LONGEST_ANSWER
         )
     try:
         if isinstance(request, JoinRequest):  # the connection took its time: the clock is compared as of now
@@ -158,6 +158,11 @@ def _patiently(ticket: Ticket, request: JoinRequest, context: ssl.SSLContext) ->
 
 def _put_down(authority: bytes, private: dict[str, bytes], answer: JoinAnswer) -> None:
     durable_files.replace(paths.PKI / "ca.crt", authority, 0o644)
+    if answer.revoked is not None:
+        try:
+            revocation.keep(answer.revoked)
+        except ValueError as error:
+            raise PosthouseError("join-malformed") from error
     for slot in upkeep.slots():
         certificate = answer.certificates.get(slot.name)
         if certificate is not None:

@@ -132,6 +132,11 @@ class Authority:
         )
         return pem(certificate)
 
+    def sign_list(self, builder: x509.CertificateRevocationListBuilder) -> str:
+        """Sign a list of revoked certificates (PEM)."""
+        made = builder.add_extension(self._key_identifier(), critical=False).sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
     def issued(self, certificate: x509.Certificate) -> bool:
         """True when this authority signed it."""
         return issued_by(certificate, self.certificate)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -46,7 +47,7 @@ def public_key(text: str) -> ec.EllipticCurvePublicKey:
         asked = x509.load_pem_x509_csr(text.encode("ascii"))
         key = asked.public_key()
         proved = asked.is_signature_valid
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise BadInput("requests", "join-bad-request", detail=str(error)) from error
     if not proved or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise BadInput("requests", "join-bad-request", detail="EC P-256")

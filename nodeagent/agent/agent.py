@@ -38,6 +38,7 @@ from nodeagent.agent.restarts import RestartLedger
 from nodeagent.agent.standby import Standby, candidates
 from nodeagent.agent.stopping import Stopper
 from nodeagent.agent.supervise import Action
+from nodeagent.agent.tasks import CERTIFICATES
 from nodeagent.health.peers import Peers
 from nodeagent.health.volumes import VolumeWatch, Watched, watched
 from nodeagent.ownership.memory import write_atomically
@@ -101,14 +102,19 @@ class Agent:
     def _tell_nodes(self) -> None:
         if self._peers is not None:
             address = self._node.address
-            self._peers.follow(self._desired.nodes, str(address) if address else None)
+            revoked = self._desired.revoked
+            self._peers.follow(
+                self._desired.nodes, str(address) if address else None, revoked.serials if revoked else frozenset()
+            )
 
     def take(self, records: list[Record], connected: bool) -> None:
         """New records from the store, or word that it is away (the old ones stay in force)."""
         self._connected = connected
         if connected:
             self._records = records
-            self._desired = desired.read(records, self._identity.name, self._desired)
+            before, self._desired = self._desired, desired.read(records, self._identity.name, self._desired)
+            if before.revoked != self._desired.revoked:
+                self._housekeeping.hurry(CERTIFICATES)
             members.follow(self._desired.nodes, self._identity.name)
             self._effective.clear()
             self._standby.look_again()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from appliance.cluster import keys
+from appliance.cluster.decided import Revoked
 from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName
 from appliance.coordination.store import Record
@@ -39,6 +40,7 @@ class Desired:
     stopped: frozenset[InstanceId] = frozenset()
     unreadable: tuple[str, ...] = ()
     nodes: Mapping[NodeName, Node] = field(default_factory=dict)
+    revoked: Revoked | None = None
 
 
 def local(roles: frozenset[Role]) -> ServiceGroup:
@@ -57,6 +59,7 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
     stopped: set[InstanceId] = set()
     settings: list[Record] = []
     unreadable: list[str] = []
+    revoked: Revoked | None = None
     for record in records:
         try:
             if record.key.startswith(keys.GROUPS):
@@ -67,6 +70,8 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
                 nodes[known.name] = known
             elif record.key.startswith(keys.SETTINGS):
                 settings.append(record)
+            elif record.key == keys.REVOKED:
+                revoked = Revoked.model_validate_json(record.value)
             elif record.key.startswith(f"{keys.RESTARTS}{node}/"):
                 restarts[InstanceId.parse(record.key.rpartition("/")[2])] = int(record.value)
             elif record.key.startswith(f"{keys.STOPPED}{node}/"):
@@ -75,9 +80,10 @@ def read(records: Iterable[Record], node: NodeName, before: Desired | None = Non
             unreadable.append(record.key)
             if before is not None:
                 groups.update(_as_before(record.key, keys.group, before.groups))
+                revoked = before.revoked if record.key == keys.REVOKED else revoked
                 nodes.update(_as_before(record.key, keys.node, before.nodes))
                 restarts.update(_as_before(record.key, lambda instance: keys.restart(instance, node), before.restarts))
-    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), nodes)
+    return Desired(groups, tuple(settings), restarts, frozenset(stopped), tuple(unreadable), nodes, revoked)
 
 
 def _as_before(key: str, key_of: Callable[[_Name], str], before: Mapping[_Name, _Value]) -> dict[_Name, _Value]:
@@ -102,4 +108,4 @@ def kept(file: Path) -> list[Record]:
 def belongs(key: str, node: NodeName) -> bool:
     """Whether the agent of `node` acts on this key; the rest of the store is other people's."""
     own = (f"{keys.RESTARTS}{node}/", f"{keys.STOPPED}{node}/")
-    return key.startswith((keys.GROUPS, keys.SETTINGS, keys.NODES, keys.RUNS, *own))
+    return key.startswith((keys.GROUPS, keys.SETTINGS, keys.NODES, keys.REVOKED, keys.RUNS, *own))

@@ -52,6 +52,12 @@ class Housekeeping:
                 task.due = now + task.every
                 task.running = asyncio.create_task(self._run(task))
 
+    def hurry(self, name: str) -> None:
+        """Have a task run at the next tick, or once more when it runs now."""
+        for task in self._tasks:
+            if task.name == name:
+                task.due = 0.0
+
     async def close(self) -> None:
         """End what still runs."""
         running = [task.running for task in self._tasks if task.running is not None]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -27,7 +28,11 @@ log = logging.getLogger("posthouse.agent")
 
 #: With fewer days left the operator is told; the installation's own certificates are renewed long before.
 CERTIFICATE_DAYS = 21
+#: The task that also follows the list of revoked certificates.
+CERTIFICATES = "certificates"
 _PROGRAM = Seconds(600.0)
+#: A store that does not answer is asked again for that list.
+_STORE_AGAIN = Seconds(20.0)
 _DOVECOT = EngineName("dovecot")
 
 
@@ -47,6 +52,8 @@ def tasks(
         found: dict[str, Any] = json.loads(await _program("appliance.pki.renew"))
         if found["renewed"]:
             log.info("certificates renewed: %s", ", ".join(found["renewed"]))
+        if not found["complete"]:
+            keys.due = time.monotonic() + _STORE_AGAIN
         days = found["mail_days_left"]
         if days is not None and days < CERTIFICATE_DAYS:
             return (Notice(key="certificate-expires", facts={"days": days}),)
@@ -78,8 +85,9 @@ def tasks(
                     log.info("%s has moved away from group %s: its old copy is removed", address, group)
         return ()
 
+    keys = Task(CERTIFICATES, Seconds(6 * 3600.0), certificates)
     return (
-        Task("certificates", Seconds(6 * 3600.0), certificates),
+        keys,
         Task("disk space", Seconds(15.0), disks),
         Task("clock", Seconds(60.0), clock),
         Task("abandoned moves", Seconds(20.0), abandoned_moves),

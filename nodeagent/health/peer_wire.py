@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 from appliance import paths
+from appliance.cluster.decided import serial_text
 from appliance.cluster.names import NodeName, Seconds
 from appliance.errors import PosthouseError
 
@@ -67,12 +69,24 @@ class PeerTls:
         self._stamp = stamp
 
 
-def who(transport: asyncio.BaseTransport) -> str:
-    """The other side's name by its certificate; empty when it has none."""
+@dataclass(frozen=True)
+class Shown:
+    """What the other side's certificate says: a name, empty when it has none, and the serial number."""
+
+    name: str
+    serial: str
+
+
+def who(transport: asyncio.BaseTransport) -> Shown:
+    """Who the other side is by its certificate."""
     certificate: dict[str, Any] = transport.get_extra_info("peercert") or {}
-    return next(
-        (value for pairs in certificate.get("subject", ()) for kind, value in pairs if kind == "commonName"), ""
-    )
+    subject = (pair for pairs in certificate.get("subject", ()) for pair in pairs)
+    name = next((value for kind, value in subject if kind == "commonName"), "")
+    return Shown(name, serial_text(int(certificate.get("serialNumber", "0"), 16)))
+
+
+#: Whether somebody with such a certificate may speak to us.
+Knows = Callable[[Shown], bool]
 
 
 class _Words(asyncio.Protocol):
@@ -106,16 +120,19 @@ class _Words(asyncio.Protocol):
 class _Answering(_Words):
     """The observed side. Answers out of the event loop itself, so that a loop that hangs is silent."""
 
-    def __init__(self, known: Callable[[], Collection[str]], lines: set[_Answering]) -> None:
+    def __init__(self, known: Knows, lines: set[_Answering]) -> None:
         super().__init__()
         self._known = known
         self._lines = lines
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if who(transport) in self._known():
-            self._lines.add(self)
-        else:
+        self._lines.add(self)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Hang up on somebody who is not known (any more)."""
+        if not self._known(who(self.transport)):
             self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -129,9 +146,9 @@ class _Answering(_Words):
 
 
 class Listener:
-    """Answers the other agents on one address. `known` are the nodes that may ask."""
+    """Answers the other agents on one address. `known`: who may ask."""
 
-    def __init__(self, tls: PeerTls, known: Callable[[], Collection[str]], port: int = PORT) -> None:
+    def __init__(self, tls: PeerTls, known: Knows, port: int = PORT) -> None:
         self._tls = tls
         self._known = known
         self._port = port
@@ -151,6 +168,11 @@ class Listener:
             start_serving=False,
         )
         await self._server.start_serving()
+
+    def look_again(self) -> None:
+        """Hang up on those who may not ask any more."""
+        for line in list(self._lines):
+            line.look_again()
 
     async def close(self) -> None:
         """Tell everybody that this is on purpose, and end."""
@@ -172,12 +194,13 @@ class Line(_Words):
         self.said_bye = False
 
     @classmethod
-    async def open(cls, peer: NodeName, address: str, tls: PeerTls, port: int) -> Line:
+    async def open(cls, peer: NodeName, address: str, tls: PeerTls, port: int, known: Knows) -> Line:
         """Connect; raises OSError when nobody, or somebody else, is there."""
         _, line = await asyncio.get_running_loop().create_connection(cls, address, port, ssl=tls.client)
-        if who(line.transport) != peer:
+        there = who(line.transport)
+        if there.name != peer or not known(there):
             line.transport.abort()
-            raise ConnectionRefusedError(f"{address} is {who(line.transport) or 'nobody'} and not {peer}")
+            raise ConnectionRefusedError(f"{address} is {there.name or 'nobody'} ({there.serial}) and not {peer}")
         return line
 
     async def ask(self) -> None:

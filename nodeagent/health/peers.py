@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from appliance.cluster.model import Node
 from appliance.cluster.names import NodeName, Seconds
 from appliance.errors import PosthouseError
-from nodeagent.health.peer_wire import PORT, Line, Listener, PeerTls
+from nodeagent.health.peer_wire import PORT, Line, Listener, PeerTls, Shown
 
 log = logging.getLogger("posthouse.agent")
 
@@ -71,11 +71,17 @@ class Peers:
         self._tasks: dict[tuple[NodeName, str], asyncio.Task[None]] = {}
         self._told: frozenset[NodeName] | None = None
         self._listening: tuple[str, asyncio.Task[None]] | None = None
-        self._listener = Listener(tls, lambda: self._nodes, port)
+        self._revoked: frozenset[str] = frozenset()
+        self._listener = Listener(tls, self._knows, port)
 
-    def follow(self, nodes: Mapping[NodeName, Node], address: str | None) -> None:
-        """The nodes there are now, and where this one is reached; returns at once."""
+    def follow(
+        self, nodes: Mapping[NodeName, Node], address: str | None, revoked: frozenset[str] = frozenset()
+    ) -> None:
+        """The nodes there are now, where this one is reached, and the serial numbers of certificates that are nobody's
+        any more; returns at once."""
         self._nodes = nodes
+        self._revoked = revoked
+        self._listener.look_again()
         self._listen_on(address)
         others = {name: str(node.address) for name, node in nodes.items() if node.address and name != self._me}
         wanted = {(name, others[name]) for name in observed_by(self._me, others)} if address else set()
@@ -87,6 +93,9 @@ class Peers:
             sight = self._sights[name] = Sight()
             self._tasks[name, where] = asyncio.create_task(self._observe(name, where, sight))
         self._tell()
+
+    def _knows(self, other: Shown) -> bool:
+        return other.name in self._nodes and other.serial not in self._revoked
 
     @property
     def answers(self) -> Mapping[NodeName, bool | None]:
@@ -150,7 +159,7 @@ class Peers:
         try:
             async with asyncio.timeout(DEADLINE):
                 if line is None:
-                    line = await Line.open(name, address, self._tls, self._port)
+                    line = await Line.open(name, address, self._tls, self._port, self._knows)
                 await line.ask()
         except (OSError, TimeoutError):
             if line is not None:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection
 from appliance.cluster import keys
 from appliance.cluster.model import OwnershipStage
 from appliance.cluster.names import GroupName, NodeName
+from appliance.coordination import revoked
 from appliance.coordination.store import Store
 from appliance.directory.model import Mailbox
 from appliance.directory.service import DirectoryService
 from appliance.errors import NotFound, PosthouseError
 from appliance.ownership.records import OwnerSeen, owner_seen
+from nodeagent.health.peer_wire import Shown
 from nodeagent.moves import reception
 from nodeagent.moves.wire import Request
 
@@ -53,10 +55,13 @@ class Admission:
         self._connect = connect
         self._find_mailbox = find_mailbox or _in_directory
 
-    def require(self, request: Request, peer: NodeName) -> None:
-        """Raise Refused, or Unavailable when this cannot be told now."""
+    def require(self, request: Request, shown: Shown) -> None:
+        """Raise Refused, or Unavailable when this cannot be told now. `shown`: the other node's certificate."""
+        peer = NodeName(shown.name)
         with self._connect() as store:
             nodes = {NodeName(record.key.removeprefix(keys.NODES)) for record in store.list(keys.NODES)[0]}
+            if revoked.contains(store, shown.serial):
+                nodes.discard(peer)
             source, target = (_owner(store, group) for group in (request.source, request.target))
         mailbox = self._find_mailbox(request.address) if peer in nodes else None
         judge(request, peer, self._me, nodes=nodes, source=source, target=target, mailbox=mailbox)

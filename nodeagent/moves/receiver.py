@@ -15,13 +15,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from appliance.cluster.names import NodeName, Seconds
+from appliance.cluster.names import Seconds
 from appliance.coordination import connect
 from appliance.errors import PosthouseError
 from appliance.mailbox_move import locks
 from appliance.node_file import NodeFile
 from appliance.off_loop import off_loop
-from nodeagent.health.peer_wire import PeerTls, who
+from nodeagent.health.peer_wire import PeerTls, Shown, who
 from nodeagent.identity import identity
 from nodeagent.moves import reception, wire
 from nodeagent.moves.admission import Admission, Refused
@@ -81,12 +81,13 @@ class Receiver:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
-        peer = NodeName(who(writer.transport))
+        shown = who(writer.transport)
+        peer = shown.name
         try:
             if self._open <= _MOST:
                 wire.tend(writer)
                 async with asyncio.timeout(_DAY):
-                    await self._serve(peer, reader, writer)
+                    await self._serve(shown, reader, writer)
         except (OSError, TimeoutError, PosthouseError) as error:
             log.warning("a connection of %s has ended: %s", peer or "?", error)
         except Exception:
@@ -95,21 +96,21 @@ class Receiver:
             self._open -= 1
             writer.close()
 
-    async def _serve(self, peer: NodeName, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, shown: Shown, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = Request.model_validate_json(await wire.heard(reader))
         except (ValidationError, PosthouseError):
-            log.warning("%s sent a request that cannot be read", peer or "?")
+            log.warning("%s sent a request that cannot be read", shown.name or "?")
             return
         try:
-            await off_loop(self._admission.require, request, peer)
+            await off_loop(self._admission.require, request, shown)
             if request.mode is not Mode.ASK:
                 await self._alone(request)
                 await self._take(request, reader, writer)
                 return
         except PosthouseError as error:
             level = logging.WARNING if isinstance(error, Refused) else logging.ERROR
-            log.log(level, "%s of %s refused to %s: %s", request.mode, request.id, peer or "?", error)
+            log.log(level, "%s of %s refused to %s: %s", request.mode, request.id, shown.name or "?", error)
             facts = {name: str(value) for name, value in error.facts.items()}
             await wire.say(writer, Answer(refused=error.key, facts=facts))
             return

@@ -135,8 +135,8 @@ class There(Target):
             raise self._away(error) from error
         try:
             wire.tend(writer)
-            if who(writer.transport) != self._node:
-                raise self._away(ConnectionRefusedError(f"{self._address}: {who(writer.transport) or '?'}"))
+            if (there := who(writer.transport).name) != self._node:
+                raise self._away(ConnectionRefusedError(f"{self._address}: {there or '?'}"))
             mailbox = self._mailbox
             request = Request(
                 mode=mode,

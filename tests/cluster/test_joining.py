@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import imaplib
 import json
+import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
+import ldap3
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from appliance.cluster import keys
+from appliance.cluster.names import NodeName, Seconds
+from appliance.coordination.access import Keys
+from appliance.coordination.etcd import EtcdStore
+from appliance.coordination.store import StoreUnavailable
 from appliance.installation import accounts, joining
-from appliance.installation.join_messages import JoinAnswer, JoinRequest, Refused, Ticket
+from appliance.installation.join_messages import (
+    CertifyAnswer,
+    CertifyRequest,
+    JoinAnswer,
+    JoinRequest,
+    Refused,
+    Ticket,
+)
 from appliance.pki import requests
 from appliance.pki.authority import key_pem
 from tests.cluster.conftest import DOMAIN, PASSWORD
@@ -201,7 +217,7 @@ TRY = """
 from appliance.cluster import keys
 from appliance.cluster.names import GroupName, NodeName
 from appliance.coordination import connect, join_tokens
-from appliance.coordination.store import StoreUnavailable
+from appliance.coordination.store import Field, Guard, Put, StoreUnavailable
 def may(call):
     try:
         call()
@@ -209,6 +225,9 @@ def may(call):
     except StoreUnavailable as error:
         assert "permission denied" in str(error), error
         return False
+def attempt(key):
+    # It is never carried out: may it be asked for?
+    store.transact([Guard(key, Field.MOD_REVISION, 1)], [Put(key, "{}")])
 with connect() as store:
     print([
         may(lambda: store.list(keys.DESIRED)),
@@ -217,13 +236,35 @@ with connect() as store:
         may(lambda: store.put(keys.DIRECTORY_WRITER, "four")),
         may(lambda: store.list(join_tokens.FOLDER)),
         may(lambda: store.put(keys.status(NodeName("one")), "{}")),
+        may(lambda: attempt(keys.session(NodeName("one")))),
+        may(lambda: attempt(keys.run(GroupName("mail"), "purge", "1"))),
     ])
 """
 
 
 def test_a_node_without_control_reads_what_it_needs_and_decides_nothing(fourth: Node) -> None:
     said = fourth.run("/opt/posthouse/bin/python3", "-I", "-c", TRY).stdout.strip()
-    assert said == str([True, True, False, False, False, False])
+    assert said == str([True, True, False, False, False, False, False, True])
+
+
+#: Runs on a control node: what a node of an older release was given.
+AS_BEFORE = """
+from appliance.cluster import keys
+from appliance.coordination.access import Keys
+from appliance.coordination.etcd_roles import EtcdRoles, Permission
+from appliance.node_file import read
+roles = EtcdRoles(read().store.endpoints, Keys.read())
+had = roles._granted("node-four")
+roles._fit("node-four", had - {Permission.below(keys.RUNS, write=True)}, had)
+"""
+
+
+def test_a_node_that_joined_under_an_older_release_gets_what_this_one_gives(three_nodes: Trio, fourth: Node) -> None:
+    python = ("/opt/posthouse/bin/python3", "-I")
+    three_nodes[0].run(*python, "-c", AS_BEFORE)
+    assert fourth.run(*python, "-c", TRY).stdout.strip().endswith("False]")
+    three_nodes[1].run("systemctl", "restart", "posthouse-agent.service")
+    fourth.wait_until("may again", lambda: fourth.run(*python, "-c", TRY).stdout.strip().endswith("True]"))
 
 
 def test_a_node_without_the_authority_s_key_gets_new_certificates_from_a_control_node(fourth: Node) -> None:
@@ -235,16 +276,111 @@ def test_a_node_without_the_authority_s_key_gets_new_certificates_from_a_control
     assert fourth.run("cat", f"{pki}/slapd.crt").stdout != before
 
 
+def reads_the_store(node: Node) -> bool:
+    """Whether the node still is a user of the store."""
+    words = "from appliance.cluster import keys; from appliance.coordination import connect; connect().get(keys.TIMING)"
+    return node.run("/opt/posthouse/bin/python3", "-I", "-c", words, check=False).returncode == 0
+
+
 def test_a_removed_node_opens_nothing_any_more(three_nodes: Trio, fourth: Node) -> None:
     member = three_nodes[0]
-    member.run("posthouse", "cluster", "remove", "four", "--yes")
-    said = fourth.run("posthouse", "group", "list", check=False)
-    assert said.returncode != 0
+    alive = member.run("posthouse", "cluster", "remove", "four", "--yes", check=False)
+    assert "posthouse node drain four" in alive.stderr, "it might be given a group"
+    assert reads_the_store(fourth), "nothing was changed"
+    leave(member, "four")
+    assert not reads_the_store(fourth)
     assert '"four"' not in member.run("posthouse", "node", "list", "--json").stdout
     assert member.run("posthouse", "cluster", "remove", "one", "--yes", check=False).returncode, "not itself"
     refusal = three_nodes[1].run("posthouse", "cluster", "remove", "one", "--yes", check=False)
     assert refusal.returncode != 0
     assert "mail" in refusal.stderr, "it owns a group"
+
+
+def leave(member: Node, name: str) -> None:
+    """Have a server that lives leave the cluster."""
+    member.run("posthouse", "node", "drain", name, timeout=90)
+    member.run("posthouse", "cluster", "remove", name, "--yes")
+
+
+def old_pairs(node: Node, folder: Path) -> Path:
+    """A copy of the server's keys, as whoever has its disk has them."""
+    for name in ("node.crt", "node.key", "slapd.crt", "slapd.key", "ca.crt"):
+        (folder / name).write_text(node.run("cat", f"/etc/posthouse/pki/{name}").stdout)
+    return folder
+
+
+def opens_store(address: str, pki: Path) -> bool:
+    with EtcdStore([f"https://{address}:2379"], Keys.read(pki), deadline=Seconds(3)) as store:
+        try:
+            return store.get(keys.node(NodeName("four"))) is not None
+        except StoreUnavailable:
+            return False
+
+
+def opens_join_service(address: str, pki: Path) -> bool:
+    context = joining.trust((pki / "ca.crt").read_bytes())
+    context.load_cert_chain(pki / "node.crt", pki / "node.key")
+    request = CertifyRequest(requests={"node": requests.request(requests.new_key())})
+    try:
+        return bool(joining.ask([ip_address(address)], request, CertifyAnswer, context).certificates)
+    except Refused as refusal:
+        return refusal.key != "join-stranger"
+
+
+def opens_agent(address: str, pki: Path) -> bool:
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(pki / "node.crt", pki / "node.key")
+    try:
+        with (
+            socket.create_connection((address, 7391), timeout=5) as plain,
+            context.wrap_socket(plain) as line,
+        ):
+            line.sendall(b"?\x01")
+            return line.recv(2) == b"!\x01"
+    except OSError:
+        return False
+
+
+def opens_directory(address: str, pki: Path) -> bool:
+    tls = ldap3.Tls(
+        local_private_key_file=str(pki / "slapd.key"), local_certificate_file=str(pki / "slapd.crt"),
+        ca_certs_file=str(pki / "ca.crt"), validate=ssl.CERT_NONE,
+    )  # fmt: skip
+    server = ldap3.Server(address, port=7636, use_ssl=True, tls=tls, get_info=ldap3.NONE, connect_timeout=5)
+    asked = ldap3.Connection(server, authentication=ldap3.SASL, sasl_mechanism=ldap3.EXTERNAL, sasl_credentials="",
+                             receive_timeout=5)  # fmt: skip
+    try:
+        return bool(asked.bind() and asked.search("o=posthouse", "(objectClass=*)", ldap3.SUBTREE) and asked.entries)
+    except ldap3.core.exceptions.LDAPException:
+        return False
+    finally:
+        with suppress(ldap3.core.exceptions.LDAPException, OSError):
+            asked.unbind()
+
+
+DOORS = (opens_store, opens_join_service, opens_agent, opens_directory)
+
+
+def test_what_a_removed_server_has_opens_nothing_when_another_one_gets_its_name(
+    three_nodes: Trio, fourth: Node, lab: Lab, tmp_path: Path
+) -> None:
+    member = three_nodes[0]
+    old = old_pairs(fourth, tmp_path)
+    successor = lab.node("six").boot()
+    try:
+        words = join_words(token(member, "store,edge"), successor)
+        successor.run(*words, "--name", "four", timeout=180)
+        wait_reported(successor)
+        (tmp_path / "new").mkdir()
+        new = old_pairs(successor, tmp_path / "new")
+        member.wait_until("the directory knows it", lambda: opens_directory(member.address, new))
+        for door in DOORS:
+            assert door(member.address, new), f"{door.__name__}: the new one's keys"
+            assert not door(member.address, old), f"{door.__name__}: the old one's keys"
+    finally:
+        leave(member, "four")
+        lab.remove_node(successor)
 
 
 def test_a_witness_votes_and_runs_nothing_else(three_nodes: Trio, lab: Lab) -> None:
@@ -257,7 +393,7 @@ def test_a_witness_votes_and_runs_nothing_else(three_nodes: Trio, lab: Lab) -> N
         units = {line.split()[0] for line in running.stdout.splitlines()}
         assert units == {"posthouse-agent.service", "posthouse-keeper.service", "posthouse-etcd@local.service"}
         member.wait_until("four vote", lambda: f"https://{witness.address}:2379" in voters(member))
-        member.run("posthouse", "cluster", "remove", "five", "--yes")
+        leave(member, "five")
         member.wait_until("three vote", lambda: len(voters(member)) == 3)
     finally:
         lab.remove_node(witness)

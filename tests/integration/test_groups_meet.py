@@ -14,7 +14,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from appliance import paths
+from appliance.cluster.names import NodeName
 from appliance.engines import topology
+from appliance.pki import revocation
+from appliance.pki.authority import Authority, Pair, Profile
+from appliance.pki.names import MAIL_NAME
 from tests.lab import Lab, Node
 from tests.lab.appliance import create_domain, initialise, status
 from tests.load.workers import insecure
@@ -216,3 +221,32 @@ def test_intake_takes_no_mailbox_that_is_elsewhere_and_relays_nothing(both: Node
         assert session.rcpt(HERE)[0] == 450
         assert session.rcpt("nobody@meet.test")[0] == 550
         assert session.rcpt("somebody@outside.test")[0] == 554
+
+
+def test_intake_refuses_a_certificate_that_was_revoked(both: Node) -> None:
+    """As on every node of a cluster once its server was removed: the agent writes the table, and the list beside it."""
+    pki = both.root / "etc/posthouse/pki"
+    authority = Authority.load(Pair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes()))
+    gone = authority.issue(Profile.RELAY, "mail.gone", [MAIL_NAME])
+    entry = revocation.entry(NodeName("gone"), gone.leaf())
+
+    def answer() -> int:
+        context = insecure()
+        (pki / "gone.pem").write_bytes(gone.certificate + gone.key)
+        context.load_cert_chain(pki / "gone.pem")
+        with smtplib.SMTP(TWO, topology.INTAKE, timeout=20) as session:
+            session.starttls(context=context)
+            session.ehlo()
+            session.mail("x@outside.test")
+            return session.rcpt(THERE)[0]
+
+    assert answer() == 250
+    (pki / paths.REVOKED_TABLE.name).write_text(f"{entry.fingerprint} REJECT\n")
+    try:
+        both.wait_until("it is refused", lambda: answer() == 554, timeout=60, every=1)
+        identity = send(MAIL, THERE)
+        both.wait_until("groups go on", lambda: arrived(TWO, THERE, identity) == 1, timeout=45)
+    finally:
+        (pki / paths.REVOKED_TABLE.name).unlink()
+        (pki / "gone.pem").unlink()
+    both.wait_until("healthy", lambda: healthy(both), timeout=60)

@@ -70,6 +70,9 @@ class EtcdConfiguration(BaseModel):
     peer_key_file: Path
     peer_trusted_ca_file: Path
     peer_client_cert_auth: Always = True
+    # Read anew for each connection too; without the file nobody would be let in.
+    client_crl_file: Path | None = None
+    peer_crl_file: Path | None = None
     peer_cert_allowed_hostname: Literal["store.posthouse.internal"] = STORE_NAME
     heartbeat_interval: Annotated[int, Field(ge=50, le=1000)] = 50
     election_timeout: Annotated[int, Field(ge=500, le=50_000)] = 500
@@ -89,7 +92,8 @@ class EtcdConfiguration(BaseModel):
 
     def environment(self) -> str:
         """As a file of variables (systemd.exec(5), EnvironmentFile=)."""
-        values = {name: str(value) for name, value in self.model_dump(mode="json").items()}
+        said = self.model_dump(mode="json", exclude_none=True)
+        values = {name: str(value) for name, value in said.items()}
         return "".join(
             f"{_PREFIX}{name.upper()}={value.lower() if value in ('True', 'False') else value}\n"
             for name, value in values.items()

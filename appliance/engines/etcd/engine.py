@@ -70,6 +70,8 @@ class Etcd(Engine):
     def render(self, context: RenderContext) -> Rendered:
         name = context.node.name
         certificate, key, authority = (self._pki / name for name in ("etcd.crt", "etcd.key", "ca.crt"))
+        # There is none on a server that stands alone, nor in a cluster of a release before.
+        revoked = found if (found := self._pki / paths.REVOKED.name).exists() else None
         configuration = EtcdConfiguration(
             name=name,
             data_dir=context.volume / "etcd",
@@ -79,6 +81,8 @@ class Etcd(Engine):
             peer_cert_file=certificate,
             peer_key_file=key,
             peer_trusted_ca_file=authority,
+            client_crl_file=revoked,
+            peer_crl_file=revoked,
             **(self._alone(name) if context.node.address is None else self._among_others(context)),
         )
         text = "# Written by Posthouse; changes here are overwritten.\n" + configuration.environment()

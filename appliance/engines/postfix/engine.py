@@ -116,7 +116,8 @@ class Postfix(Engine):
         return files
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        return (mail_tls.CERTIFICATE, mail_tls.KEY, *(mail_tls.BETWEEN if context.others else ()))
+        between = (*mail_tls.BETWEEN, *mail_tls.revoked_files()) if context.others else ()
+        return (mail_tls.CERTIFICATE, mail_tls.KEY, *between)
 
     def check(self, context: RenderContext, folder: Path) -> None:
         found = mail_tls.problems(between_groups=bool(context.others)) or problems(folder)
@@ -212,6 +213,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "intake": topology.INTAKE,
         "tls": mail_tls,
         "inside_name": MAIL_NAME,
+        "revoked": next(iter(mail_tls.revoked_files()), None),
     }
 
 

@@ -75,6 +75,7 @@ class Cluster:
     is_provider: bool
     replicas: str
     administrators: str
+    revoked: Path | None
 
 
 class Slapd(Engine):
@@ -142,8 +143,17 @@ class Slapd(Engine):
             raise ConfigurationRefused(context.instance, result.stderr.strip())
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        """slapd reads its certificate when it starts; it has none while its server stands alone."""
-        return () if context.node.address is None else (self._pki / "slapd.crt", self._pki / "slapd.key")
+        """slapd reads its certificate, and the list of revoked ones, when it starts; it has neither while its server
+        stands alone."""
+        if context.node.address is None:
+            return ()
+        revoked = (self._revoked,) if self._revoked else ()
+        return (self._pki / "slapd.crt", self._pki / "slapd.key", *revoked)
+
+    @property
+    def _revoked(self) -> Path | None:
+        """The list of revoked certificates; there is none in a cluster of a release before."""
+        return found if (found := self._pki / paths.REVOKED.name).exists() else None
 
     def prepare(self, context: RenderContext) -> None:
         """A server begins with the tree's first entries; one that joins gets them, and all else, from the others."""
@@ -178,6 +188,7 @@ class Slapd(Engine):
             is_provider=node.name in {each.name for each in providing},
             replicas="|".join(sorted(known)),
             administrators="|".join(replicas.administrators(known)),
+            revoked=self._revoked,
         )
 
     def _identities(self) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.coordination import join_tokens
 from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
-from appliance.coordination.etcd_roles import EtcdRoles
+from appliance.coordination.etcd_roles import EtcdRoles, Permission, permissions
 from appliance.coordination.store import Field, Guard, Put, Store, StoreUnavailable
 from appliance.pki.authority import Authority, Profile
 from appliance.pki.pairs import PairSlot
@@ -79,12 +79,51 @@ def test_an_edge_keeps_its_session_and_reads_what_is_wanted_and_nothing_else(clo
         refused(lambda: edge.list(""))
 
 
-def test_a_node_that_may_own_takes_over_but_does_not_decide(closed: Closed) -> None:
-    with closed.store(OWNER) as owner:
-        owner.put(keys.session(NodeName("lost")), "1")
-        owner.delete(keys.session(NodeName("lost")))
+def test_a_node_that_may_own_keeps_owners_and_its_own_session_and_does_not_decide(closed: Closed) -> None:
+    with closed.store(OWNER) as owner, closed.store(CONTROL) as control:
+        control.put(keys.session(EDGE), "1")
+        assert owner.get(keys.session(EDGE)) is not None, "a hand-over is guarded by the other's session"
+        epoch = owner.create(keys.session(OWNER), "1").revision
+        guards = [Guard(keys.session(OWNER), Field.CREATE_REVISION, epoch), Guard(keys.owner(GROUP), Field.VALUE, "")]
+        owner.transact(guards, [Put(keys.owner(GROUP), OWNER)])
         owner.put(keys.owner(GROUP), OWNER)
-        refused(lambda: owner.put(keys.group(GROUP), "{}"))
+        owner.put(keys.run(GROUP, "purge", "1"), "{}")
+        for key in (keys.session(EDGE), keys.session(NodeName("lost")), keys.status(EDGE), keys.observation(EDGE),
+                    keys.group(GROUP), keys.acknowledgement(EDGE), keys.fence(EDGE), keys.placement(GROUP), keys.LEADER,
+                    keys.certificate(OWNER, "1"), keys.REVOKED):  # fmt: skip
+            refused(lambda key=key: owner.put(key, "stolen"))  # type: ignore[misc]
+            refused(lambda key=key: owner.delete(key))  # type: ignore[misc]
+        owner.delete(keys.session(OWNER))
+
+
+def test_a_witness_owns_nothing(closed: Closed) -> None:
+    witness = NodeName("w1")
+    closed.roles.admit(witness, frozenset({Role.WITNESS}))
+    with closed.store(witness) as store:
+        store.list(keys.OWNERS)
+        assert_usable(store, witness)
+        for key in (keys.owner(GROUP), keys.run(GROUP, "purge", "1"), keys.session(OWNER)):
+            refused(lambda key=key: store.put(key, "stolen"))  # type: ignore[misc]
+
+
+def test_roles_of_an_older_release_are_renewed_and_nobody_is_let_in_by_that(closed: Closed) -> None:
+    old, role = NodeName("old"), frozenset({Role.STORE})
+    closed.roles.admit(old, role)
+    wider = Permission.below(keys.SESSIONS, write=True)
+    gone = {Permission.below(keys.RUNS, write=True), Permission.below(keys.SESSIONS, write=False)}
+    as_before = permissions(old, role) - gone - {Permission.of_key(keys.session(old), write=True)} | {wider}
+    closed.roles._fit("node-old", as_before, permissions(old, role))
+    with closed.store(old) as store:
+        store.put(keys.session(OWNER), "stolen")
+        refused(lambda: store.put(keys.run(GROUP, "purge", "1"), "{}"))
+        assert closed.roles.renew(old, role)
+        assert not closed.roles.renew(old, role), "nothing is left to do"
+        refused(lambda: store.put(keys.session(OWNER), "stolen"))
+        store.put(keys.run(GROUP, "purge", "1"), "{}")
+        assert_usable(store, old)
+        closed.roles.expel(old)
+        assert not closed.roles.renew(old, role)
+        assert not closed.roles.knows(old)
 
 
 def test_a_watch_needs_no_more_than_its_prefix(closed: Closed) -> None:
