@@ -18,6 +18,7 @@ from typing import Any
 from appliance import paths
 from appliance.cluster.model import Node, ServiceGroup
 from appliance.cluster.names import EngineName, GroupName, InstanceId, NodeName, Seconds
+from appliance.engines import topology
 from appliance.errors import PosthouseError
 
 
@@ -86,6 +87,11 @@ class RenderContext:
         """The other groups that run this engine, by name."""
         mine, engine = self.group.name, self.instance.engine
         return tuple(group for name, group in sorted(self.groups.items()) if name != mine and engine in group.services)
+
+    @property
+    def edges(self) -> tuple[topology.Address, ...]:
+        """Where sessions come from that edges pass on to this group; they do so to a group with an address."""
+        return topology.edge_sources(self.nodes) if self.group.addresses else ()
 
     @property
     def config(self) -> Path:

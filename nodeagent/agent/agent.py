@@ -10,7 +10,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from appliance.cluster.report import ClockReport, NodeReport, Notice
 from appliance.coordination.store import Record
 from appliance.engines import topology
 from appliance.engines.base import RenderContext
-from appliance.engines.catalogue import ENGINES
+from appliance.engines.catalogue import ENGINES, engine_of
 from appliance.errors import PosthouseError
 from appliance.node_file import NodeFile
 from appliance.off_loop import off_loop
@@ -93,6 +93,7 @@ class Agent:
         self._latest: NodeReport | None = None
         self._to_keep: list[Record] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._edge_ended = False
 
     def observe_with(self, peers: Peers) -> None:
         """Have `peers` know all nodes and this one's address, from now on."""
@@ -173,6 +174,7 @@ class Agent:
             if gone not in self._looks:  # else at the end of its look
                 self._troubles.pop(gone, None)
                 await self._instances.pop(gone).close()
+        await self._end_edge(wanted)
         self._problems = _distinct(self._notices())
         for identity, group in wanted.items():
             if identity not in self._looks:
@@ -185,6 +187,17 @@ class Agent:
         if self._looks:
             self._quiet.clear()
             await _first(PATIENCE, self._quiet, self._wake, ended)
+
+    async def _end_edge(self, wanted: Collection[InstanceId]) -> None:
+        """End an edge that this node has no longer: its group, the local one, is never given up."""
+        if topology.EDGE in wanted or not self._desired.nodes:
+            self._edge_ended = False
+        elif not self._edge_ended:
+            try:
+                await self._units.stop(topology.EDGE.unit)
+                self._edge_ended = True
+            except PosthouseError as error:
+                log.error("%s could not be stopped, it is tried again: %s", topology.EDGE, error)
 
     def _give_up(self) -> None:
         """End what runs of groups that are being given up; a look under way must not start it again."""
@@ -225,7 +238,7 @@ class Agent:
     async def _one(self, identity: InstanceId, group: ServiceGroup) -> None:
         managed = self._instances.get(identity)
         if managed is None:
-            managed = ManagedInstance(identity, ENGINES[identity.engine], self._units, self._wake.set)
+            managed = ManagedInstance(identity, engine_of(identity), self._units, self._wake.set)
             self._instances[identity] = managed
         settings = self.settings(group.name)
         context = self._context(identity, group)
@@ -243,7 +256,7 @@ class Agent:
                 self._ledger.done(identity, generation)
             self._troubles.pop(identity, None)
             if managed.answers:
-                self._arrivals.look(self._markers.get(group.name), identity, ENGINES[identity.engine], context)
+                self._arrivals.look(self._markers.get(group.name), identity, engine_of(identity), context)
         except PosthouseError as error:
             log.warning("%s: %s", identity, error)
             self._troubles[identity] = Notice.of(error)
@@ -282,7 +295,11 @@ class Agent:
         return known or Node(name=identity.name, roles=identity.roles, address=identity.address)
 
     def _group(self, name: GroupName) -> ServiceGroup | None:
-        return desired.local(self._node.roles) if name == LOCAL_GROUP else self._desired.groups.get(name)
+        return self._local() if name == LOCAL_GROUP else self._desired.groups.get(name)
+
+    def _local(self) -> ServiceGroup:
+        """What this node runs for itself."""
+        return desired.local(self._node, self._desired.groups.values())
 
     def settings(self, group: GroupName) -> EffectiveSettings:
         """What engines of `group` go by on this node."""
@@ -308,7 +325,7 @@ class Agent:
     def _active(self) -> Iterable[GroupName]:
         """The groups that run here. A node whose roles ask for nothing of its own runs nothing in its local group."""
         for name, marker in self._markers.items():
-            if marker.stage is Stage.ACTIVE and (name != LOCAL_GROUP or desired.local(self._node.roles).services):
+            if marker.stage is Stage.ACTIVE and (name != LOCAL_GROUP or self._local().services):
                 yield name
 
     def _report(self) -> NodeReport:

@@ -17,6 +17,7 @@ from appliance.cluster.decided import Revoked
 from appliance.cluster.model import Node, Role, ServiceGroup
 from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, NodeName
 from appliance.coordination.store import Record
+from appliance.engines import topology
 from appliance.errors import PosthouseError
 from nodeagent.ownership.memory import write_atomically
 
@@ -43,9 +44,13 @@ class Desired:
     revoked: Revoked | None = None
 
 
-def local(roles: frozenset[Role]) -> ServiceGroup:
-    """What a node of these roles runs for itself."""
-    return ServiceGroup(name=LOCAL_GROUP, services=tuple(engine for engine, needed in _LOCAL if roles & needed))
+def local(node: Node, groups: Iterable[ServiceGroup] = (), edge: tuple[topology.Address, ...] = ()) -> ServiceGroup:
+    """What a node runs for itself, beside these groups. `edge`: where its edge listens if not at its own address."""
+    services = [engine for engine, needed in _LOCAL if node.roles & needed]
+    addresses = topology.edge_addresses(node, groups, edge)
+    if addresses:
+        services.append(topology.EDGE.engine)
+    return ServiceGroup(name=LOCAL_GROUP, services=tuple(services), addresses=addresses)
 
 
 def read(records: Iterable[Record], node: NodeName, before: Desired | None = None) -> Desired:

@@ -19,6 +19,7 @@ from appliance.directory import schema
 from appliance.directory.changes import ChangeFollower
 from appliance.directory.connection import DirectoryConnection, Entry, Scope
 from appliance.directory.rules import setting_texts
+from appliance.engines import topology
 from appliance.engines.dovecot import domain_fields
 from appliance.engines.postfix import domain_copy
 from appliance.errors import PosthouseError, Unavailable
@@ -141,8 +142,9 @@ def _told(instance: InstanceId, *, quiet: bool) -> bool:
 
 
 def _configured(engine: EngineName) -> Iterator[InstanceId]:
-    """The instances that run here or might at once: configured, with a folder for sockets and copies."""
+    """The instances that run here or might at once: configured, with a folder for sockets and copies. An edge keeps
+    no mailboxes and knows no domain."""
     for folder in sorted(paths.ENGINES.glob(f"{engine}@*")):
         instance = InstanceId.parse(folder.name)
-        if paths.run(instance).is_dir() and paths.config(instance).is_dir():
+        if instance != topology.EDGE and paths.run(instance).is_dir() and paths.config(instance).is_dir():
             yield instance

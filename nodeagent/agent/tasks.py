@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from appliance import paths
-from appliance.cluster.names import EngineName, GroupName, InstanceId, Seconds
+from appliance.cluster.names import LOCAL_GROUP, EngineName, GroupName, InstanceId, Seconds
 from appliance.cluster.report import ClockReport, Notice
 from appliance.directory import schema
 from appliance.directory.connection import DirectoryConnection, Scope
@@ -67,16 +67,13 @@ def tasks(
         return (Notice(key="time-not-synchronised"),) if found.synchronised is False else ()
 
     async def deleted_mailboxes() -> tuple[Notice, ...]:
-        for group in markers.active():
-            if paths.config(InstanceId(_DOVECOT, group)).exists():  # it keeps mailboxes
-                await start(purge_unit(group))
+        for group in _with_mailboxes():
+            await start(purge_unit(group))
         return ()
 
     async def abandoned_moves() -> tuple[Notice, ...]:
         held = await off_loop(_moves_noted)
-        for group in markers.active():
-            if not paths.config(InstanceId(_DOVECOT, group)).exists():
-                continue
+        for group in _with_mailboxes():
             if held or await off_loop(_homes_left, group):
                 found = json.loads(await _program("appliance.mailbox_move.abandoned", group))
                 for address in found["held"]:
@@ -137,3 +134,12 @@ async def _program(module: str, *arguments: str) -> str:
 
 def _after_start(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
+
+
+def _with_mailboxes() -> list[GroupName]:
+    """The groups of this node that keep mailboxes, which its edge does not."""
+    return [
+        group
+        for group in markers.active()
+        if group != LOCAL_GROUP and paths.config(InstanceId(_DOVECOT, group)).exists()
+    ]

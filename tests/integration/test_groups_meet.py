@@ -115,7 +115,7 @@ def test_pop3_and_managesieve_are_passed_on_too(both: Node, host: str, address: 
     assert sieve_login(host, address)
 
 
-def sieve_login(host: str, address: str) -> bool:
+def sieve_login(host: str, address: str, password: str = PASSWORD) -> bool:
     """ManageSieve (RFC 5804) by hand: STARTTLS, AUTHENTICATE PLAIN."""
     with socket.create_connection((host, topology.MANAGESIEVE), timeout=20) as plain:
         _until_ok(plain)
@@ -123,7 +123,7 @@ def sieve_login(host: str, address: str) -> bool:
         _until_ok(plain)
         with insecure().wrap_socket(plain) as secret:
             _until_ok(secret)
-            token = base64.b64encode(f"\0{address}\0{PASSWORD}".encode()).decode()
+            token = base64.b64encode(f"\0{address}\0{password}".encode()).decode()
             secret.sendall(f'AUTHENTICATE "PLAIN" "{token}"\r\n'.encode())
             return _until_ok(secret)
 

@@ -39,13 +39,14 @@ class NotServed(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Where to probe, and as whom."""
+    """Where to probe, and as whom. `imap_host`: where IMAP is asked instead, such as at an edge."""
 
     host: str
     recipient: str
     password: str
     smtp_port: int = 25
     imaps_port: int = 993
+    imap_host: str = ""
 
 
 async def _smtp_begin(target: Target) -> Session:
@@ -79,7 +80,7 @@ async def _imap_begin(target: Target) -> Session:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    session = await asyncio.open_connection(target.host, target.imaps_port, ssl=context)
+    session = await asyncio.open_connection(target.imap_host or target.host, target.imaps_port, ssl=context)
     with _closed_unless_well(session):
         if not (await session[0].readline()).startswith(b"* OK"):
             raise NotServed

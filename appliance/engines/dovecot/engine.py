@@ -7,7 +7,6 @@ docs/developers/mail-topology.md.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Collection
 from math import ceil
 from pathlib import Path
@@ -29,13 +28,12 @@ from appliance.engines.base import (
     Rendered,
     RenderedFile,
 )
-from appliance.engines.dovecot import domain_fields, other_groups, probe_account, quota_events
+from appliance.engines.dovecot import checker, domain_fields, other_groups, probe_account, quota_events
 from appliance.engines.dovecot.probes import dovecot_probes
 from appliance.engines.templates import render
 from appliance.pki.names import MAIL_NAME
 
 _FOLDER: Final = Path(__file__).parent
-_CHECK_DEADLINE: Final = 30.0
 #: What one login process holds at most (connections), and how many wait ready for each protocol.
 _LOGIN_CLIENTS: Final = 1000
 _LOGIN_PROCESSES: Final = 2
@@ -66,6 +64,7 @@ class Dovecot(Engine):
             "dovecot-managesieved",
             "dovecot-sieve",
             "dovecot-ldap",
+            "dovecot-submissiond",
             "dovecot-fts-xapian",
         ),
         default_units=("dovecot.service", "dovecot.socket"),
@@ -146,25 +145,12 @@ class Dovecot(Engine):
         return files
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        return (mail_tls.CERTIFICATE, mail_tls.KEY, *(mail_tls.BETWEEN if context.others else ()))
+        return (mail_tls.CERTIFICATE, mail_tls.KEY, *(mail_tls.BETWEEN if _asked_inside(context) else ()))
 
     def check(self, context: RenderContext, folder: Path) -> None:
-        if found := mail_tls.problems(between_groups=bool(context.others)):
+        if found := mail_tls.problems(between_groups=_asked_inside(context)):
             raise ConfigurationRefused(context.instance, "\n".join(found))
-        result = subprocess.run(
-            ["doveconf", "-x", "-c", str(folder / "dovecot.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            timeout=_CHECK_DEADLINE,
-            check=False,
-        )
-        # -x reads the files that settings name (the output holds the key: never keep it); doveconf only
-        # warns where Dovecot would start and then not do what was meant.
-        if result.returncode != 0 or result.stderr.strip():
-            raise ConfigurationRefused(context.instance, result.stderr.strip() or f"doveconf: {result.returncode}")
+        checker.check(context.instance, folder)
 
     def ready(self, context: RenderContext) -> None:
         domain_fields.ensure(context.instance)
@@ -181,6 +167,7 @@ def _values(context: RenderContext) -> dict[str, Any]:
     settings = context.settings
     protocols = [name for name in ("imap", "pop3", "managesieve") if settings[f"{name}.enabled"]]
     clients = _auth_clients(context)
+    of_others = (address for group in context.others for address in group.addresses)
     return {
         "instance": context.instance,
         "group": context.group.name,
@@ -230,10 +217,16 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "quota_warnings": _quota_warnings(settings["mailbox.quota_warning_percents"]),
         "several": bool(context.others),
         "tls": mail_tls,
+        "asked_inside": _asked_inside(context),
         "inside_name": MAIL_NAME,
-        "trusted": " ".join(str(address) for group in context.others for address in group.addresses),
+        "trusted": " ".join(map(str, (*of_others, *context.edges))),
         "source": str(context.group.addresses[0]) if context.group.addresses else "",
     }
+
+
+def _asked_inside(context: RenderContext) -> bool:
+    """Whether others of the installation pass sessions on to this group."""
+    return bool(context.others or context.edges)
 
 
 def _auth_clients(context: RenderContext) -> int:

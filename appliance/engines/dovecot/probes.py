@@ -23,6 +23,14 @@ _SERVICES: Final[Mapping[str, Mapping[str, str]]] = {
     "managesieve": {"managesieve-login": "managesieve.process_limit"},
 }
 
+#: The setting of the limit of each login service.
+_LOGIN_LIMITS: Final[Mapping[str, str]] = {
+    "imap": "imap.login_process_limit",
+    "pop3": "pop3.login_process_limit",
+    "managesieve": "managesieve.process_limit",
+    "submission": "smtp.submission_process_limit",
+}
+
 
 def dovecot_probes(context: RenderContext, secret: Path) -> tuple[Probe, ...]:
     """A probe for each protocol that is on."""
@@ -40,18 +48,32 @@ def dovecot_probes(context: RenderContext, secret: Path) -> tuple[Probe, ...]:
     async def managesieve() -> None:
         await managesieve_greeting(Endpoint(host, topology.MANAGESIEVE))
 
-    def probe(name: str, run: Callable[[], Awaitable[None]]) -> Probe:
-        async def overload() -> Overloaded | None:
-            return await processes.overload(context.run, _SERVICES[name])
-
-        return Probe(name, run, overload=overload)
-
     wanted = (
         ("imap-login", imap, "imap.enabled"),
         ("pop3-login", pop3, "pop3.enabled"),
         ("managesieve", managesieve, "managesieve.enabled"),
     )
-    return (probe("lmtp", lmtp), *(probe(name, run) for name, run, switch in wanted if context.settings[switch]))
+    chosen = [("lmtp", lmtp), *((name, run) for name, run, switch in wanted if context.settings[switch])]
+    return tuple(_probe(context, name, run, _SERVICES[name]) for name, run in chosen)
+
+
+def login_service(
+    context: RenderContext, protocol: str, greet: Callable[[Endpoint], Awaitable[None]], endpoint: Endpoint
+) -> Probe:
+    """A probe of the login service of an edge, which has no other services."""
+    setting = _LOGIN_LIMITS[protocol]
+
+    async def run() -> None:
+        await greet(endpoint)
+
+    return _probe(context, protocol, run, {f"{protocol}-login": setting})
+
+
+def _probe(context: RenderContext, name: str, run: Callable[[], Awaitable[None]], services: Mapping[str, str]) -> Probe:
+    async def overload() -> Overloaded | None:
+        return await processes.overload(context.run, services)
+
+    return Probe(name, run, overload=overload)
 
 
 async def imap_login(endpoint: Endpoint, password: str) -> None:
@@ -70,6 +92,32 @@ async def pop3_login(endpoint: Endpoint, password: str) -> None:
         for command in (f"USER {USER}", f"PASS {password}", "QUIT"):
             await talk.send(command)
             await talk.expect("+OK")
+
+
+async def imap_greeting(endpoint: Endpoint) -> None:
+    """Say hello over TLS and log out. A login service greets only once the authentication behind it is there."""
+    async with dialogue("imap", endpoint) as talk:
+        await talk.expect("* OK")
+        await talk.tagged("1", "NOOP")
+        await talk.tagged("2", "LOGOUT")
+
+
+async def pop3_greeting(endpoint: Endpoint) -> None:
+    """The same by POP3."""
+    async with dialogue("pop3", endpoint) as talk:
+        await talk.expect("+OK")
+        await talk.send("QUIT")
+        await talk.expect("+OK")
+
+
+async def submission_greeting(endpoint: Endpoint) -> None:
+    """The same by SMTP (RFC 6409)."""
+    async with dialogue("submission", endpoint) as talk:
+        await talk.reply(220)
+        await talk.send("EHLO posthouse-probe.invalid")
+        await talk.reply(250)
+        await talk.send("QUIT")
+        await talk.reply(221)
 
 
 async def lmtp_greeting(endpoint: Endpoint) -> None:

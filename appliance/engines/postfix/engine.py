@@ -116,11 +116,11 @@ class Postfix(Engine):
         return files
 
     def reads(self, context: RenderContext) -> tuple[Path, ...]:
-        between = (*mail_tls.BETWEEN, *mail_tls.revoked_files()) if context.others else ()
+        between = (*mail_tls.BETWEEN, *mail_tls.revoked_files()) if _asked_inside(context) else ()
         return (mail_tls.CERTIFICATE, mail_tls.KEY, *between)
 
     def check(self, context: RenderContext, folder: Path) -> None:
-        found = mail_tls.problems(between_groups=bool(context.others)) or problems(folder)
+        found = mail_tls.problems(between_groups=_asked_inside(context)) or problems(folder)
         if found:
             raise ConfigurationRefused(context.instance, "\n".join(found))
 
@@ -140,6 +140,11 @@ class Postfix(Engine):
 
     def probes(self, context: RenderContext) -> tuple[Probe, ...]:
         return postfix_probes(context)
+
+
+def _asked_inside(context: RenderContext) -> bool:
+    """Whether others of the installation hand mail or sessions over to this group."""
+    return bool(context.others or context.edges)
 
 
 def _relay_password(context: RenderContext) -> str:
@@ -211,6 +216,8 @@ def _values(context: RenderContext) -> dict[str, Any]:
         "minimum_protocol": settings["tls.minimum_protocol"],
         "several": bool(context.others),
         "intake": topology.INTAKE,
+        "edges": ", ".join(_network(str(address)) for address in context.edges),
+        "from_edge": topology.FROM_EDGE,
         "tls": mail_tls,
         "inside_name": MAIL_NAME,
         "revoked": next(iter(mail_tls.revoked_files()), None),

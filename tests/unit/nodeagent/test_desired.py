@@ -100,4 +100,4 @@ def test_a_node_knows_all_nodes_and_an_unreadable_one_stays_what_it_was() -> Non
     ],
 )
 def test_a_node_runs_for_itself_what_its_roles_need(roles: set[Role], engines: tuple[str, ...]) -> None:
-    assert desired.local(frozenset(roles)).services == engines
+    assert desired.local(Node(name=ME, roles=frozenset(roles))).services == engines
