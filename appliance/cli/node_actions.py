@@ -79,28 +79,37 @@ def fence(name: str, yes: bool) -> None:
     wanted = node_name(name)
     if not yes:
         click.confirm(translate("node-fence-confirm", node=wanted), abort=True)
+    began = time.monotonic()
     with connect() as store:
-        before = store.get(keys.fence(wanted))
-        epoch = nodes.request_fence(store, wanted)
-        began = time.monotonic()
-        while time.monotonic() < began + _FENCED_WITHIN:
-            record = store.get(keys.fence(wanted))
-            found = FenceRecord.model_validate_json(record.value) if record else None
-            if found and found.session_epoch == epoch and found.progress is FenceProgress.VERIFIED:
-                click.echo(translate("node-fenced", node=wanted))
-                return
-            new = record is not None and (before is None or record.mod_revision > before.mod_revision)
-            if found and new and found.session_epoch == epoch and found.progress is FenceProgress.REFUSED:
-                break
-            if record is None and store.get(keys.fence_request(wanted)) is None:
-                if nodes.session_stands(store, wanted, epoch):
-                    break  # given up: it renews its session
-                click.echo(translate("node-fenced", node=wanted))  # verified, and its groups are taken already
-                return
-            time.sleep(_POLL)
-        detail = found.detail if found and found.detail else "-"
+        detail = _fence(store, wanted, began + _FENCED_WITHIN)
+    if detail is not None:
         seconds = round(time.monotonic() - began)
-    raise PosthouseError("node-not-fenced", node=wanted, seconds=seconds, detail=detail)
+        raise PosthouseError("node-not-fenced", node=wanted, seconds=seconds, detail=detail)
+    click.echo(translate("node-fenced", node=wanted))
+
+
+def _fence(store: Store, wanted: NodeName, until: float) -> str | None:
+    """Have the node cut off; return None once it is for certain, or what stands against it."""
+    before = store.get(keys.fence(wanted))
+    epoch = nodes.request_fence(store, wanted)
+    quiet = fences.Quiet(store, wanted, epoch)
+    found: FenceRecord | None = None
+    while time.monotonic() < until:
+        record = store.get(keys.fence(wanted))
+        found = FenceRecord.model_validate_json(record.value) if record else None
+        if record is None and store.get(keys.fence_request(wanted)) is None:
+            # Its groups are taken and it is back already; or it was given up, because it renews its session.
+            return "-" if nodes.session_stands(store, wanted, epoch) else None
+        if found and found.session_epoch == epoch:
+            new = record is not None and (before is None or record.mod_revision > before.mod_revision)
+            if found.missed:
+                raise BadInput("node", "node-fence-misses", value=wanted)
+            if new and found.progress is FenceProgress.REFUSED:
+                break
+            if found.progress is FenceProgress.VERIFIED and quiet.certain(time.monotonic()):
+                return None
+        time.sleep(_POLL)
+    return found.detail if found and found.detail else "-"
 
 
 @node.command(help=lazy("node-acknowledge-help"))

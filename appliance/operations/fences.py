@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.cluster import keys
-from appliance.cluster.decided import FenceCheck, FenceProblem, FenceSpec
+from appliance.cluster.decided import FenceCheck, FenceProblem, FenceSpec, ProtocolTiming
 from appliance.cluster.names import NodeName
 from appliance.coordination.store import Store
 from appliance.errors import PosthouseError
 from appliance.fencing import agent
 from appliance.operations import overview
 from appliance.operations.overview import NodeState
+from appliance.ownership.records import session_seen
+from appliance.ownership.taker import OVERDUE
 
 #: A reading may take so long at most, seconds, whatever an order may.
 READING = 10.0
@@ -52,6 +54,27 @@ def ask(
 def is_alive(store: Store, name: NodeName) -> bool:
     """Whether the node has a session and answers the others."""
     return any(line.name == name and line.state is NodeState.ALIVE for line in overview.read(store).nodes)
+
+
+class Quiet:
+    """Whether a node that reads off has renewed nothing for so long that a living one would have."""
+
+    def __init__(self, store: Store, name: NodeName, epoch: int) -> None:
+        self._store = store
+        self._name = name
+        self._epoch = epoch
+        timing = store.get(keys.TIMING)
+        self._renew = (ProtocolTiming.model_validate_json(timing.value) if timing else ProtocolTiming()).renew
+        self._seen: tuple[int, float] | None = None
+
+    def certain(self, now: float) -> bool:
+        """Look at the session, which read off before; `now` is monotonic."""
+        record = self._store.get(keys.session(self._name))
+        if record is None or session_seen(record).epoch != self._epoch:
+            return True
+        if self._seen is None or self._seen[0] != record.mod_revision:
+            self._seen = record.mod_revision, now
+        return now - self._seen[1] >= self._renew + OVERDUE
 
 
 def misses(store: Store, name: NodeName) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,16 @@ def test_a_fence_that_missed_is_known_until_it_is_set_anew() -> None:
     assert fences.misses(store, A)
     records.put(keys.fence_spec(A), FenceSpec(node=A, agent="fence_lab"))
     assert not fences.misses(store, A)
+
+
+def test_a_node_that_reads_off_is_cut_off_for_certain_once_it_renewed_nothing_for_long_enough() -> None:
+    records = Records()
+    store: Any = Store(records)
+    session = records.all[keys.session(A)]
+    quiet = fences.Quiet(store, A, session.create_revision)
+    assert not quiet.certain(10.0)
+    records.all[keys.session(A)] = replace(session, mod_revision=999)
+    assert not quiet.certain(12.9)
+    assert not quiet.certain(15.0)
+    assert quiet.certain(16.0)
+    assert fences.Quiet(store, A, session.create_revision - 1).certain(10.0)  # it has another session
