@@ -75,8 +75,10 @@ class Eyes:
 
     def take(self, look: Look, observations: Any, timing: Timing) -> None:
         """Note one look."""
-        now = self.began = look.read_at if self.began is None else self.began
         now = look.read_at
+        self.began = now if self.began is None else self.began
+        if self.look is not None and now - self.look.read_at > timing.renew:
+            self.reached = {}  # the store was away, and nobody could renew: each is given its time from now
         self.look = look
         self.sightings = taker.observe(self.sightings, look.sessions, look.owners, now)
         fresh = [name for name, seen in self.sightings.items() if observers.renewed(seen, now, timing)]

@@ -83,10 +83,11 @@ class FenceChecks:
             led.must_write([Delete(keys.fence_check(node))])
             self.found.pop(node)
         self._due = {each: at for each, at in self._due.items() if each[0] in specs}
+        missed = self.missed(known)
         due = [
             (self._due.get((node, seen.revision), now), node, seen)
             for node, seen in specs.items()
-            if node not in known.fences and node not in self.missed(known)
+            if node not in known.fences and node not in missed
         ]
         if any(node in known.fails for node, _ in known.by_session):
             return

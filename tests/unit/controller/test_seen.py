@@ -13,12 +13,13 @@ from appliance.cluster.names import GroupName, NodeName
 from appliance.cluster.timing import FenceMode, Timing
 from appliance.coordination.store import Event, Record
 from appliance.errors import BadInput
-from appliance.ownership.records import session_seen
-from appliance.ownership.taker import Sighting
+from appliance.ownership.records import SessionSeen, session_seen
+from appliance.ownership.taker import OVERDUE, SILENT_AFTER, Sighting
 from controller import observers
+from controller.controller import Eyes
 from controller.election import LeaderSeen, observe, silent
 from controller.protocol_timing import timing_of
-from controller.view import Looker, Seen, View, Viewer
+from controller.view import Look, Looker, Seen, View, Viewer
 
 A, B, C, D = map(NodeName, "abcd")
 TIMING = Timing()
@@ -144,3 +145,23 @@ def test_a_session_of_a_still_newer_release_is_not_taken_for_an_absent_one() -> 
     found, unreadable = Looker()._sort([record(keys.session(A), text)], keys.SESSIONS, {}, session_seen)
     assert found == {}
     assert unreadable == {A}
+
+
+def test_after_the_store_was_away_each_node_is_given_its_time_to_renew() -> None:
+    """Nobody could renew meanwhile: that a session stood still for long is no silence of its node's."""
+    eyes = Eyes()
+    sessions = {A: SessionSeen(Session(node=A, boot_id="b"), 11, 511)}
+    for at in (100.0, 101.0, 102.0):
+        eyes.take(Look(at, sessions), [], TIMING)
+    assert eyes.reached == {A: 100.0}
+    eyes.take(Look(130.0, sessions), [], TIMING)
+    assert eyes.reached == {A: 130.0}
+
+
+def test_a_controller_looks_again_just_when_a_silence_has_lasted_long_enough() -> None:
+    eyes = Eyes()
+    sessions = {name: SessionSeen(Session(node=name, boot_id="b"), 11, 511) for name in (A, B, C)}
+    eyes.take(Look(100.0, sessions), [], TIMING)
+    assert list(eyes.silences(TIMING)) == []
+    eyes.take(Look(101.0, sessions), [said(B, A), said(C, A)], TIMING)
+    assert set(eyes.silences(TIMING)) == {101.0 + SILENT_AFTER, 100.0 + TIMING.renew + OVERDUE}
