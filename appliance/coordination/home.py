@@ -8,6 +8,7 @@ member than the first looks from time to time whether that one is back.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from typing import Any
 
 from appliance.cluster.names import Seconds
 from appliance.coordination.rpc import grpc, rpc_pb2, rpc_pb2_grpc
+
+log = logging.getLogger(__name__)
 
 #: Between two looks at first, and at most: each time that the first member is left because it hangs doubles it.
 LOOK_EVERY = Seconds(10.0)
@@ -55,6 +58,7 @@ class Home:
                 channel.close()
             self._member = int(status.header.member_id)
             if status.leader and member != self._member:
+                log.info("the store's first member answers: going back to it")
                 self._go()
         except (grpc.RpcError, ValueError):
             pass  # it is not back yet
