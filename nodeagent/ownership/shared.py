@@ -95,10 +95,12 @@ class Shared:
         if view.revision < self.written or self._leaving:
             return
         holdings = self.state.holdings
+        ends = owner.deadline(self.state, self.me)
+        in_time = ends is None or boottime() < ends  # else it would be dropped at once, again and again
         owners = {
             name: seen
             for name, seen in view.owners.items()
-            if name in holdings or (name not in exclusive and self._may_be_here(view.groups.get(name)))
+            if name in holdings or (in_time and name not in exclusive and self._may_be_here(view.groups.get(name)))
         }
         preempts = frozenset(name for name, group in view.groups.items() if group is not None and _keyed(group))
         self._step(owner.seen(self.state, owners, self.me, preempts=preempts))

@@ -188,6 +188,33 @@ def lose_quorum(cluster: Cluster) -> Undo:
     return undo
 
 
+def keep_without_quorum(cluster: Cluster) -> Undo:
+    """Two of three members of the store hang, and so does whatever the agents start instead of them."""
+    undos = [hang_for_good(node, ETCD) for node in cluster.nodes[1:]]
+
+    def undo() -> None:
+        for each in undos:
+            each()
+
+    return undo
+
+
+def hang_for_good(node: Node, unit: str) -> Undo:
+    """A unit's processes hang, and its next ones do nothing."""
+    folder = f"/etc/systemd/system/{unit}.d"
+    idle = "[Service]\\nExecStart=\\nExecStart=/bin/sleep infinity\\n"
+    node.run("sh", "-c", f"mkdir -p {folder} && printf '{idle}' >{folder}/idle.conf && systemctl daemon-reload")
+    freeze(node, unit)
+
+    def end() -> None:
+        with suppress(CommandFailed, LabError):  # the node was switched off
+            node.run(
+                "sh", "-c", f"rm -rf {folder}; systemctl daemon-reload; systemctl kill -s KILL --kill-who=all {unit}"
+            )
+
+    return end
+
+
 # -- volume and services ---------------------------------------------------------------------------------------
 
 
@@ -281,7 +308,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("store leader killed", _on(etcd_leader, kill, ETCD), Fate.STAYS, slow=True),
     Fault("store leader hung", _on(etcd_leader, freeze, ETCD), Fate.EITHER, lasts=12),
     Fault("store without quorum", lose_quorum, Fate.DOWN, lasts=12, slow=True),
-    Fault("store without quorum for a minute", lose_quorum, Fate.DOWN, lasts=60, slow=True),
+    Fault("store without quorum for a minute", keep_without_quorum, Fate.DOWN, lasts=60, slow=True),
     Fault("Postfix killed", _on_owner(kill, POSTFIX), Fate.STAYS, lasts=4, slow=True),
     Fault("Postfix hung", _on_owner(freeze, POSTFIX), Fate.STAYS, slow=True),
     Fault("Dovecot killed", _on_owner(kill, DOVECOT), Fate.STAYS, lasts=4, slow=True),

@@ -129,6 +129,7 @@ def test_a_keeper_that_ignores_its_deadline_is_caught_by_the_auditor(whole: Clus
     owner.run("sed", "-i", f"s/{KEPT}/{IGNORED}/", DEADLINE)
     assert IGNORED in owner.run("cat", DEADLINE).stdout
     owner.run("systemctl", "restart", KEEPER)
+    whole.wait_whole()
     if whole.the_owner() is not owner:
         whole.ask("group", "move", GROUP, owner.name, timeout=90)
     whole.wait_whole()

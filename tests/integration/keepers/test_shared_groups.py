@@ -105,6 +105,7 @@ def test_a_keeper_whose_store_falls_silent_drops_by_its_deadline(
     # The record still names it, and nobody took it meanwhile: it begins anew.
     wait_until("one serves again", one.serves, explain=lambda: one.log)
     assert controller.owner() is not None
+    assert one.log.count("dropping group shared") == 1, "it does not begin anew before its session is renewed"
 
 
 def test_a_group_whose_record_names_another_node_is_dropped(
