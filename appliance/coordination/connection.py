@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance import node_file
+from appliance.cluster.names import Seconds
 from appliance.coordination.access import SUSPICIOUS_AFTER, Keys
 from appliance.coordination.addresses import host
 from appliance.coordination.home import Home
@@ -41,6 +42,9 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 
+
+#: Calls that are under way on a channel that is left in peace have so long.
+_LAST_ANSWERS = Seconds(5.0)
 
 _KEYS = {
     grpc.StatusCode.UNAVAILABLE: "store-unreachable",
@@ -98,6 +102,7 @@ class Connection:
         self._keys = keys
         self._first = 0
         self._closed = False
+        self._ending = threading.Event()
         self._lock = threading.Lock()
         self._channel = self._open(self.endpoints)
         self._home = self._new_home()
@@ -146,18 +151,20 @@ class Connection:
             self._home.answered(member)
 
     def _return(self) -> None:
-        """The first member is back: calls and watches under way end with an error, and come again there."""
+        """The first member is back. Calls under way end where they are; watches then break, and come again there."""
         with self._lock:
             if self._closed:
                 return
             self._first = 0
             old, self._channel = self._channel, self._open(self.endpoints)
+        self._ending.wait(_LAST_ANSWERS)
         old.close()
 
     def close(self) -> None:
         """End every call; the connection cannot be used again."""
         with self._lock:
             self._closed = True
+        self._ending.set()
         self._channel.close()
 
     def failure(self, error: Exception, seconds: float) -> StoreUnavailable:
