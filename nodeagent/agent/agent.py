@@ -318,6 +318,7 @@ class Agent:
             for refusal in found.refused:
                 yield Notice(key="setting-unreadable", facts={"name": refusal.name, "detail": str(refusal.error)})
             yield from (Notice.of(rule) for rule in found.broken)
+        yield from machine.notices(machine.keeper())
         if (running := machine.keeper().get("release") or self._release) != self._release:
             facts = {"running": str(running), "installed": self._release, "node": self._identity.name}
             yield Notice(key="keeper-older", facts=facts)
@@ -340,7 +341,10 @@ class Agent:
             stopping_groups=tuple(sorted(name for name, m in self._markers.items() if m.stage is Stage.STOPPING)),
             instances=tuple(self._instances[i].report() for i in sorted(self._instances)),
             warnings=(*_distinct((*self._problems, *self._troubles.values(), *broken)), *self._housekeeping.warnings),
-            standby=self._standby.reports([each for each, managed in self._instances.items() if not managed.answers]),
+            standby=self._standby.reports(
+                [each for each, managed in self._instances.items() if not managed.answers],
+                machine.standby_volumes(machine.keeper()),
+            ),
             volumes=volumes,
             watchdog=machine.watchdog(machine.keeper()),
             clock=self._clock,

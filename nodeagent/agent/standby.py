@@ -84,17 +84,19 @@ class Standby:
         """Settings or groups have changed."""
         self._news.set()
 
-    def reports(self, ill: Collection[InstanceId] = ()) -> tuple[StandbyReport, ...]:
+    def reports(
+        self, ill: Collection[InstanceId] = (), volumes: Mapping[GroupName, Notice] | None = None
+    ) -> tuple[StandbyReport, ...]:
         """What is told of each group; one that was not looked at yet is not ready, nor one that needs what is `ill`
-        on this node."""
-        return tuple(self._report(group, ill) for group in self._groups.values())
+        on this node, nor one of the `volumes` that could not be attached here."""
+        return tuple(self._report(group, ill, (volumes or {}).get(group.name)) for group in self._groups.values())
 
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _report(self, group: ServiceGroup, ill: Collection[InstanceId]) -> StandbyReport:
+    def _report(self, group: ServiceGroup, ill: Collection[InstanceId], volume: Notice | None) -> StandbyReport:
         outcomes = [self._outcomes.get(each) for each in group.instances if each.engine in ENGINES]
         problems = [outcome.problem for outcome in outcomes if outcome is not None and outcome.problem is not None]
         unseen = Notice(key="standby-not-checked-yet", facts={"group": group.name})
@@ -103,6 +105,8 @@ class Standby:
         )
         if lacking:
             problems.append(Notice(key="standby-needs", facts={"group": group.name, "instance": lacking[0]}))
+        if volume is not None:
+            problems.append(volume)
         problem = problems[0] if problems else unseen if None in outcomes else None
         return StandbyReport(group=group.name, ready=problem is None, problem=problem)
 

@@ -18,6 +18,7 @@ from nodeagent.ownership import memory
 from nodeagent.ownership.decide import Acquire, Held, Plan, SeenOwner, adoptable, plan
 from nodeagent.ownership.follow import View
 from nodeagent.ownership.lane import Lane, StoreLane
+from nodeagent.ownership.side_jobs import ExclusiveAddresses
 from nodeagent.ownership.worker import wake_agent
 from nodeagent.resources.cgroups import kill_group
 
@@ -27,10 +28,13 @@ log = logging.getLogger("posthouse.keeper")
 class Exclusive:
     """Holds them for one node. `writes` carries transactions, `disk` what is written to the disk."""
 
-    def __init__(self, node: NodeName, writes: StoreLane, disk: Lane, *, only_voter: bool) -> None:
+    def __init__(
+        self, node: NodeName, writes: StoreLane, disk: Lane, addresses: ExclusiveAddresses, *, only_voter: bool
+    ) -> None:
         self._node = node
         self._writes = writes
         self._disk = disk
+        self.addresses = addresses
         self._only_voter = only_voter
         self._asked: set[GroupName] = set()
         self._waiting: set[GroupName] = set()
@@ -41,6 +45,7 @@ class Exclusive:
         """Take over the markers of an earlier keeper of this boot, and always own the local group."""
         self.held = {group: held for group, held in memory.marked().items() if held.exclusive}
         self._hold(LOCAL_GROUP, Held(exclusive=True))
+        self.addresses.begin(frozenset(self.held))
 
     def look(self, view: View, session: int, reply: Seconds, shared: Mapping[GroupName, object]) -> None:
         """Take and give up what the store says. What is held as `shared` stays so until it is let go."""
@@ -55,6 +60,8 @@ class Exclusive:
         if unreadable:  # what cannot be read is neither taken nor given up
             wanted = replace(wanted, release=())
         self._carry_out(wanted, session, reply)
+        found = {name: groups.get(name) for name in self.held if name != LOCAL_GROUP}
+        self.addresses.want({name: group.addresses if group else None for name, group in found.items()})
 
     def adopt(self) -> None:
         """The store does not answer after a boot: serve what nobody else can serve."""
@@ -62,6 +69,7 @@ class Exclusive:
             if group not in self.held:
                 log.warning("the store does not answer; group %s can only be served here and is started", group)
                 self._hold(group, held)
+        self.addresses.want_remembered(frozenset(self.held))
 
     def drop(self, group: GroupName, why: str) -> None:
         """End it at once. What does not end is swept."""

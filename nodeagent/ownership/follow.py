@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from appliance.cluster import keys
 from appliance.cluster.decided import Placement, ProtocolTiming
-from appliance.cluster.model import Fact, ServiceGroup
+from appliance.cluster.model import Fact, Node, ServiceGroup
 from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.coordination.store import Record, Store, StoreUnavailable, Watch
 from appliance.errors import PosthouseError
@@ -43,15 +43,18 @@ class View:
     placements: Mapping[GroupName, Placement | None] = field(default_factory=dict)
     sessions: Mapping[NodeName, SessionSeen] = field(default_factory=dict)
     timing: ProtocolTiming | None = None
+    #: This node's own record.
+    node: Node | None = None
 
 
-def look(store: Store, deadline: Seconds) -> View:
+def look(store: Store, deadline: Seconds, me: NodeName) -> View:
     """Read everything; raises StoreUnavailable. Owners first: what is decided by them is younger, never older."""
     owners, revision = store.list(keys.OWNERS, deadline=deadline)
     groups, _ = store.list(keys.GROUPS, deadline=deadline)
     placements, _ = store.list(keys.PLACEMENTS, deadline=deadline)
     sessions, _ = store.list(keys.SESSIONS, deadline=deadline)
     timing = store.get(keys.TIMING, deadline=deadline)
+    node = store.get(keys.node(me), deadline=deadline)
     return View(
         revision,
         {_name(record): _parsed(ServiceGroup, record) for record in groups},
@@ -59,6 +62,7 @@ def look(store: Store, deadline: Seconds) -> View:
         {_name(record): _parsed(Placement, record) for record in placements},
         _sessions(sessions),
         _parsed(ProtocolTiming, timing) if timing is not None else None,
+        _parsed(Node, node) if node is not None else None,
     )
 
 
@@ -97,8 +101,11 @@ def _sessions(records: list[Record]) -> dict[NodeName, SessionSeen]:
 class Follower(threading.Thread):
     """Looks whenever a watch rings or `ring` is called, and hands what it saw to `saw`, in its own thread."""
 
-    def __init__(self, connect: Callable[[], Store], saw: Callable[[View], None], deadline: Callable[[], Seconds]):
+    def __init__(
+        self, me: NodeName, connect: Callable[[], Store], saw: Callable[[View], None], deadline: Callable[[], Seconds]
+    ):
         super().__init__(name="look at the store", daemon=True)
+        self._me = me
         self._connect = connect
         self._saw = saw
         self._deadline = deadline
@@ -120,7 +127,7 @@ class Follower(threading.Thread):
             try:
                 self._store = self._store or self._connect()
                 self._rung.clear()
-                view = look(self._store, self._deadline())
+                view = look(self._store, self._deadline(), self._me)
                 self._saw(view)
                 self._watch(self._store, view.revision)
                 self._rung.wait(LOOK_AGAIN)

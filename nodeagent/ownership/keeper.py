@@ -29,9 +29,11 @@ from nodeagent.ownership.chronicle import Chronicle
 from nodeagent.ownership.exclusive import Exclusive
 from nodeagent.ownership.follow import Follower, View
 from nodeagent.ownership.forks import Forks
+from nodeagent.ownership.healing import Hearing
 from nodeagent.ownership.lane import Lane, StoreLane
 from nodeagent.ownership.machine import Machine
-from nodeagent.ownership.shared import Shared
+from nodeagent.ownership.shared import Shared, told
+from nodeagent.ownership.side_jobs import ExclusiveAddresses, SideJobs, StandbyVolumes
 from nodeagent.ownership.timings import Timings
 from nodeagent.resources.cgroups import kill_group, populated_groups
 
@@ -68,9 +70,19 @@ class Keeper:
         self._timings = Timings(timing, self._disk.put)
         self._renewals = StoreLane("session", connect, self._inbox.put)
         self._writes = StoreLane("owner records", connect, self._inbox.put)
-        self._follower = Follower(connect, self._post_view, lambda: self._timings.timing.reply)
+        self._quick = SideJobs("addresses", node, self._forks, self._inbox.put)
+        self._slow = SideJobs("announcements and looks", node, self._forks, self._inbox.put)
+        self._standby_volumes = StandbyVolumes(self._slow)
+        self._hearing = Hearing()
+        self._follower = Follower(node, connect, self._post_view, lambda: self._timings.timing.reply)
         self._chronicle = Chronicle(node, connect)
-        self._exclusive = Exclusive(node, self._writes, self._disk, only_voter=only_voter)
+        self._exclusive = Exclusive(
+            node,
+            self._writes,
+            self._disk,
+            ExclusiveAddresses(self._quick, self._slow, self._disk),
+            only_voter=only_voter,
+        )
         me = Identity(
             node,
             machine.boot_id,
@@ -153,7 +165,7 @@ class Keeper:
 
     @property
     def _lanes(self) -> tuple[Lane | Follower, ...]:
-        return (self._disk, self._renewals, self._writes, self._chronicle, self._follower)
+        return (self._disk, self._renewals, self._writes, self._chronicle, self._follower, self._quick, self._slow)
 
     def _news(self, pause: Seconds) -> list[Callable[[], None]]:
         news = []
@@ -258,13 +270,18 @@ class Keeper:
             self._follower.ring()
         if self._failing:
             self._failing = False
-            self._shared.announce()
+            self._announce()
 
     def _renewal_failed(self) -> None:
         self._renew_at = boottime() + _RETRY
         self._failing = True
         if boottime() - self._began >= self._adopt_after:
             self._exclusive.adopt()
+
+    def _announce(self) -> None:
+        """Links may have healed: who was cut off has to hear where the addresses are."""
+        self._shared.announce()
+        self._exclusive.addresses.announce()
 
     # --- groups -------------------------------------------------------------------------------------------
 
@@ -282,9 +299,24 @@ class Keeper:
         alone = {
             name for name, group in view.groups.items() if group is not None and group.held_exclusively_by(self._node)
         }
-        shared.look(view, frozenset(alone | self._exclusive.held.keys()))
+        mine = alone | self._exclusive.held.keys() | self._exclusive.addresses.leaving
+        shared.look(view, frozenset(mine))
+        self._look_beside(view)
         if any(group is not None and group.name not in alone for group in view.groups.values()):
             self._warm()
+
+    def _look_beside(self, view: View) -> None:
+        """What is no part of the protocol: who is heard again, and whether what may come here could be taken."""
+        timing = self._timings.timing
+        if back := self._hearing.back(view.sessions, boottime(), renew=timing.renew, silence=timing.demote):
+            log.info("heard again: %s; addresses are announced", ", ".join(sorted(back)))
+            self._announce()
+        here = self._exclusive.held.keys() | self._shared.state.holdings.keys()
+        found = {name: group for name, group in view.groups.items() if group is not None and name not in here}
+        node = view.node
+        self._standby_volumes.look(
+            {name: group for name, group in found.items() if node is not None and group.may_run_on(node)}
+        )
 
     def _warm(self) -> None:
         """There are groups that may come here: what their first job needs is loaded now."""
@@ -334,6 +366,10 @@ class Keeper:
             "owned": sorted(serving | self._exclusive.held.keys()),
             "contested": sorted(self._exclusive.contested),
             "groups": groups,
+            "address_faults": {name: told(fault) for name, fault in self._exclusive.addresses.faults.items()},
+            "standby_volumes": {
+                name: told(fault) if fault is not None else None for name, fault in self._standby_volumes.faults.items()
+            },
             "watchdog": self._machine.watchdog_kind,
             "watchdog_armed": self._shared.state.armed is not None,
             "timing": self._timings.record.model_dump(mode="json", exclude={"schema_version"}),

@@ -26,9 +26,9 @@ class Machine:
         return cls(_BOOT_ID.read_text().strip(), machine_id, choose(watchdog))
 
     @property
-    def watchdog_kind(self) -> str | None:
-        """For people: the device."""
-        return str(self.watchdog.path) if self.watchdog is not None else None
+    def watchdog_kind(self) -> str:
+        """For people: the device, or `none`."""
+        return str(self.watchdog.path) if self.watchdog is not None else "none"
 
     @property
     def timer(self) -> Watchdog:

@@ -7,8 +7,9 @@ on and what the agent reads. They vanish with a reboot, as ownership does.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from appliance.errors import PosthouseError
 from nodeagent.ownership.decide import Held
 
 REMEMBERED = paths.STATE / "keeper" / "exclusive.json"
+#: Beside it, so that a release before this one still reads the former.
+REMEMBERED_ADDRESSES = paths.STATE / "keeper" / "exclusive-addresses.json"
 REPORT = paths.RUN / "keeper.json"
 #: What may be mounted or registered here, written before it is: a keeper that comes after a dead one undoes it.
 ATTACHED = paths.RUN / "attached"
@@ -124,6 +127,22 @@ def remembered() -> dict[GroupName, Held]:
     """What `remember` noted last."""
     names = _read(REMEMBERED)
     return {GroupName(name): Held(exclusive=True) for name in names} if isinstance(names, list) else {}
+
+
+def remember_addresses(addresses: Mapping[GroupName, Sequence[IPv4Address | IPv6Address]]) -> None:
+    """Note, across reboots, the addresses of exclusive groups; writes only what is new."""
+    if dict(addresses) != remembered_addresses():
+        texts = {group: [str(each) for each in found] for group, found in sorted(addresses.items())}
+        write_atomically(REMEMBERED_ADDRESSES, json.dumps(texts))
+
+
+def remembered_addresses() -> dict[GroupName, tuple[IPv4Address | IPv6Address, ...]]:
+    """What `remember_addresses` noted last; empty when it cannot be read."""
+    found = _read(REMEMBERED_ADDRESSES)
+    try:
+        return {GroupName(group): tuple(map(ip_address, texts)) for group, texts in found.items()}
+    except (ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _read(file: Path) -> Any:

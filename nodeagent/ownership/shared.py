@@ -15,6 +15,7 @@ from appliance.clock import boottime
 from appliance.cluster.model import ServiceGroup
 from appliance.cluster.names import GroupName, Seconds
 from appliance.coordination.store import Outcome, Store
+from appliance.errors import PosthouseError
 from appliance.ownership import decisions as say
 from appliance.ownership import owner
 from appliance.ownership.owner import Identity, Owner, Stage
@@ -107,6 +108,14 @@ class Shared:
         for group in list(self.state.holdings):
             if self._wanted_elsewhere(group):
                 self._step(owner.move(self.state, group))
+            else:
+                self._readdress(group, view.groups.get(group))
+
+    def _readdress(self, group: GroupName, desired: ServiceGroup | None) -> None:
+        """Other addresses count at once, as soon as it serves."""
+        worker = self._workers[group]
+        if desired is not None and worker.serving and desired.addresses != worker.group.addresses:
+            worker.readdress(desired)
 
     def _may_be_here(self, group: ServiceGroup | None) -> bool:
         """Whether it can be read, and is not another node's own folder: a grant may be older than that it became so."""
@@ -160,8 +169,14 @@ class Shared:
                 "fault": _fault(worker),
                 "epoch": holding.epoch,
                 "basis": holding.basis,
+                "volume_changed": self._volume_changed(group),
             }
         return found
+
+    def _volume_changed(self, group: GroupName) -> bool:
+        """Whether its volumes should be others than those that are mounted: that counts when it is taken next."""
+        desired, here = self.view.groups.get(group), self._workers[group].group
+        return desired is not None and (desired.volume, desired.extra_volumes) != (here.volume, here.extra_volumes)
 
     # --- placement ----------------------------------------------------------------------------------------
 
@@ -359,11 +374,19 @@ _WAITS = {
 }
 
 
+def told(fault: PosthouseError | OSError) -> dict[str, Any]:
+    """A fault as it stands in the report: in words, and as a message for any reader's language."""
+    if isinstance(fault, PosthouseError):
+        facts = {name: v if isinstance(v, int | float) else str(v) for name, v in fault.facts.items()}
+        return {"key": fault.key, "text": str(fault), "facts": facts}
+    return {"key": "work-crashed", "text": str(fault), "facts": {"job": "-", "detail": str(fault)}}
+
+
 def _fault(worker: GroupWorker) -> dict[str, Any] | None:
     fault = worker.fault
     if fault is None:
         return None
-    return {"key": getattr(fault, "key", "work-crashed"), "text": str(fault)}
+    return told(fault)
 
 
 def _keyed(group: ServiceGroup) -> bool:

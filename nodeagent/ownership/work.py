@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,13 @@ def do(request: Mapping[str, Any]) -> None:
             _note(volumes, node, request["owner_epoch"], Happened.ATTACHED)
         case "announce":
             addresses.announce(group.addresses, repeat=True)
+        case "readdress":
+            addresses.remove([each for each in map(ip_address, request["gone"]) if each not in group.addresses])
+            addresses.add(group.addresses)
+            addresses.announce(group.addresses)
+        case "check":
+            for _, volume in volumes:
+                volume.check()
         case "look":
             _look(group, volumes, key)
         case "withdraw":

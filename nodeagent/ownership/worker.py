@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from appliance import paths
@@ -113,6 +114,10 @@ class GroupWorker(threading.Thread):
         """Tell the neighbours again where the addresses are: what parted this node from others may have healed."""
         self._order(self._announce)
 
+    def readdress(self, group: ServiceGroup) -> None:
+        """The group's addresses are those of `group` from now on. What fails is in `fault`, and may be asked again."""
+        self._order(lambda: self._readdress(group))
+
     def give(self) -> None:
         """Let the agent stop the engines, then unmount; then STOPPED. A taking that is not over is given up."""
         self._order(self._stop, instead=True)
@@ -193,6 +198,27 @@ class GroupWorker(threading.Thread):
                 self._work("announce", _ANNOUNCE)
             except (PosthouseError, OSError) as error:
                 log.error("the addresses of group %s were not announced: %s", self.group.name, error)
+
+    def _readdress(self, wanted: ServiceGroup) -> None:
+        if not self.serving or wanted.addresses == self.group.addresses:
+            return
+        gone = [each for each in self.group.addresses if each not in wanted.addresses]
+        # noted before it is so, with what may still be there: whatever comes in between, all of it is taken away
+        self._be(addresses=(*wanted.addresses, *gone))
+        job = self.group.model_copy(update={"addresses": wanted.addresses})
+        try:
+            self._work("readdress", _ANNOUNCE, group=job.model_dump_json(), gone=[str(each) for each in gone])
+        except (PosthouseError, OSError) as error:
+            self._failed("given its new addresses", error)
+            return
+        self.fault = None
+        self._be(addresses=wanted.addresses)
+        log.info("group %s has new addresses: %s", self.group.name, ", ".join(map(str, wanted.addresses)) or "-")
+        self._announce()
+
+    def _be(self, *, addresses: tuple[IPv4Address | IPv6Address, ...]) -> None:
+        self.group = self.group.model_copy(update={"addresses": addresses})
+        memory.note_attached(self.group, self._key_epoch)
 
     def _look(self) -> None:
         try:

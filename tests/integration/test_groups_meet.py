@@ -42,9 +42,6 @@ def both(lab: Lab) -> Iterator[Node]:
     node = lab.node("both").boot()
     try:
         initialise(node)
-        for address in (MAIL, TWO):
-            # an exclusive group's address is the node's own business
-            node.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
         node.run("posthouse", "group", "set", "mail", "--address", MAIL)
         volume = ("--volume", "directory", "--candidate", "both", "--address", TWO)
         node.run("posthouse", "group", "create", "two", *volume, timeout=120)

@@ -19,6 +19,7 @@ probe-no-answer = no answer within { $seconds } s
 probe-overloaded = all { $limit } processes of { $service } are busy; whoever comes now waits or is turned away. It is not restarted: that would end everybody's session. To allow more: posthouse settings set { $setting }
 configuration-not-written = The configuration could not be written: { $detail }
 record-unreadable = The store's record { $key } cannot be read and is ignored.
+group-volume-changed = The volume of group { $group } was changed. What is mounted stays; the change counts when the group is moved or started next.
 keeper-older = The keeper still runs release { $running }: it keeps its groups and is not restarted for { $installed }. It will be once this node owns none that could run elsewhere (posthouse node drain { $node }).
 setting-unreadable = The setting { $name } in the store is not valid and its next level is used: { $detail }
 instance-look-failed = Looking after { $instance } failed; see journalctl -u posthouse-agent

@@ -19,6 +19,7 @@ probe-no-answer = { $seconds } 秒以内に応答がありません
 probe-overloaded = { $service } の { $limit } 個のプロセスがすべて使用中です。新しい接続は待たされるか断られます。全員のセッションが切れるため再起動はしません。増やすには: posthouse settings set { $setting }
 configuration-not-written = 設定を書き込めませんでした: { $detail }
 record-unreadable = ストアの記録 { $key } は読めないため無視されます。
+group-volume-changed = グループ { $group } のボリュームが変更されました。マウント中のものはそのままです。次にグループを移動または開始したときに有効になります。
 keeper-older = keeper はまだリリース { $running } で動作しています。グループを保持するため { $installed } への再起動は行っていません。他で動かせるグループがこのノードからなくなると（posthouse node drain { $node }）切り替わります。
 setting-unreadable = ストアの設定 { $name } が不正なため、次の階層の値を使います: { $detail }
 instance-look-failed = { $instance } の管理に失敗しました。journalctl -u posthouse-agent を確認してください

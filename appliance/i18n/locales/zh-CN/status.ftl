@@ -19,6 +19,7 @@ probe-no-answer = { $seconds } 秒内没有应答
 probe-overloaded = { $service } 的 { $limit } 个进程全部繁忙，新的连接须等待或被拒绝。不会重新启动，因为那会中断所有人的会话。如需提高上限：posthouse settings set { $setting }
 configuration-not-written = 无法写入配置：{ $detail }
 record-unreadable = 协调存储中的记录 { $key } 无法读取，已忽略。
+group-volume-changed = 组 { $group } 的卷已更改。已挂载的保持不变；下次移动或启动该组时生效。
 keeper-older = 守护进程 keeper 仍在运行版本 { $running }：为保住所拥有的服务组，没有为 { $installed } 重新启动。本节点不再拥有可在别处运行的服务组后（posthouse node drain { $node }），它会自行更换。
 setting-unreadable = 设置 { $name } 的存储值无效，改用下一级的值：{ $detail }
 instance-look-failed = 维护 { $instance } 时出错；查看 journalctl -u posthouse-agent

@@ -19,6 +19,7 @@ probe-no-answer = { $seconds } 秒內沒有回應
 probe-overloaded = { $service } 的 { $limit } 個處理程序全部忙碌，新的連線須等待或被拒絕。不會重新啟動，因為那會中斷所有人的工作階段。若要提高上限：posthouse settings set { $setting }
 configuration-not-written = 無法寫入設定：{ $detail }
 record-unreadable = 協調儲存中的記錄 { $key } 無法讀取，已忽略。
+group-volume-changed = 群組 { $group } 的磁碟區已變更。已掛載的維持不變；下次移動或啟動該群組時生效。
 keeper-older = 守護程式 keeper 仍在執行版本 { $running }：為保住所擁有的服務群組，沒有為 { $installed } 重新啟動。本節點不再擁有可在別處執行的服務群組後（posthouse node drain { $node }），它會自行更換。
 setting-unreadable = 設定 { $name } 的儲存值無效，改用下一級的值：{ $detail }
 instance-look-failed = 維護 { $instance } 時出錯；查看 journalctl -u posthouse-agent
