@@ -25,11 +25,14 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Superblock:
-    """What drivers need of it. `errors`: the kernel found damage and wants a check; `journal`: it holds writes."""
+    """What drivers need of it. `errors`: the kernel found damage and wants a check; `journal`: it holds writes;
+    `orphans`: files were deleted while they were open, and not given back yet.
+    """
 
     block_size: int
     errors: bool
     journal: bool
+    orphans: bool
     mmp: bool
     mmp_block: int
 
@@ -51,12 +54,14 @@ def parse_superblock(data: bytes) -> Superblock | None:
         return None
     (log_size,) = struct.unpack_from("<I", block, 0x18)
     (state,) = struct.unpack_from("<H", block, 0x3A)
+    (orphan,) = struct.unpack_from("<I", block, 0xE8)
     (incompatible,) = struct.unpack_from("<I", block, 0x60)
     (mmp_block,) = struct.unpack_from("<Q", block, 0x168)
     return Superblock(
         block_size=1024 << min(log_size, 6),
         errors=bool(state & _ERRORS),
         journal=bool(incompatible & _RECOVER),
+        orphans=bool(orphan),
         mmp=bool(incompatible & _MMP),
         mmp_block=mmp_block,
     )

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from appliance.cluster.model import Filesystem
-from nodeagent.resources.volumes import ext4, mounts, tools
+from nodeagent.resources.volumes import e2fsck, ext4, mounts, tools
 from nodeagent.resources.volumes.directory import make_folder
 from nodeagent.resources.volumes.fault import VolumeFault
 
@@ -28,8 +28,6 @@ _OWN_OPTIONS = {Filesystem.EXT4: ("errors=remount-ro",), Filesystem.XFS: ("dirsy
 _XFS_MAGIC = b"XFSB"
 #: <linux/fs.h>
 _BLKFLSBUF = 0x1261
-#: e2fsck(8): errors were corrected (1), and the machine should be rebooted if it was the root (2).
-_REPAIRED = range(4)
 #: What mount(8) makes of EUCLEAN and EIO. EINVAL may as well be an option that is none.
 _DAMAGED = ("structure needs cleaning", "can't read superblock")
 _AGAIN = 0.02
@@ -148,33 +146,24 @@ class DeviceFilesystem:
             raise VolumeFault("volume-mmp-not-cleared", device=str(self.device), detail=failed.done.detail) from failed
 
     def _repair(self, *, proven: bool) -> None:
-        """`e2fsck -p`: what it can mend without a question, as at every boot. Never while another node may write."""
+        """What can be mended without a decision, as at every boot. Never while another node may write."""
         if self.filesystem is not Filesystem.EXT4:
             raise VolumeFault("volume-damaged", device=str(self.device), program="xfs_repair", detail="")
         held = self._protection()
         if held is not None and not held.clean and not proven:
             raise VolumeFault("volume-in-use", device=str(self.device), node=held.node or "?")
-        log.warning("%s is marked as damaged: e2fsck -p runs before it is mounted", self.device)
+        log.warning("%s is marked as damaged: e2fsck runs before it is mounted", self.device)
         self._forget_cached()
-        if held is not None and self._superblock().journal:
-            self._replay_journal()
         try:
-            tools.run("e2fsck", "-p", str(self.device), accept=_REPAIRED)
+            if self._superblock().journal:
+                e2fsck.replay(self.device, protected=held is not None)
+        except tools.ToolFailed as failed:
+            log.warning("%s: its journal is left to e2fsck: %s", self.device, failed.done.detail)
+        try:
+            e2fsck.mend(self.device, orphans=self._superblock().orphans)
         except tools.ToolFailed as failed:
             detail = failed.done.detail
             raise VolumeFault("volume-damaged", device=str(self.device), program="e2fsck", detail=detail) from failed
-
-    def _replay_journal(self) -> None:
-        """Bring what the journal holds to its place, as e2fsck would do first, and begin anew after it, twice.
-
-        It waits for multi-mount protection at every beginning, 11 s, also where that is clean, and cannot be told not
-        to; tune2fs can, and its caller knows that nobody else has the volume: docs/decisions/0083. What fails here is
-        left to e2fsck.
-        """
-        try:
-            tools.run("tune2fs", "-f", "-E", "clear_mmp", str(self.device))
-        except tools.ToolFailed as failed:
-            log.warning("%s: its journal is left to e2fsck: %s", self.device, failed.done.detail)
 
     def _forget_cached(self) -> None:
         """Drop what this node's cache holds of the device: another node has written since."""
