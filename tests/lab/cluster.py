@@ -192,8 +192,7 @@ class Cluster:
 def _boot_to_the_end(node: Node) -> None:
     """A fence that is tried again may meet the node while it boots: then it is switched on once more."""
     for last in (False, False, True):
-        if not node.running:
-            node.launch()
+        node.switch_on()
         try:
             node.wait_booted()
             return
