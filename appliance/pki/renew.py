@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from importlib.metadata import version
 
 from appliance import node_file
 from appliance.cluster.model import Role
@@ -28,7 +29,7 @@ def look() -> dict[str, object]:
         issued.follow(node)
         if node.address is not None and Role.CONTROL in node.roles:
             with connect(node) as store:
-                store_users.renew(store, node, Keys.read())
+                store_users.renew(store, node, Keys.read(), version("posthouse"))
         complete = True
     except StoreUnavailable:
         complete = False
