@@ -1,4 +1,4 @@
-"""The list of revoked certificates as the store has it (docs/decisions/0083-revoked-certificates.md)."""
+"""The list of revoked certificates as the store has it (docs/decisions/0085-revoked-certificates.md)."""
 
 from __future__ import annotations
 

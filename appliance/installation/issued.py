@@ -1,7 +1,7 @@
 """Which certificates each node was given, so that they can be revoked when it is removed.
 
 A control node notes each one before it hands it out. What a control node issues for itself it notes afterwards; it
-holds the authority's key, and could sign what nobody notes (docs/decisions/0083-revoked-certificates.md).
+holds the authority's key, and could sign what nobody notes (docs/decisions/0085-revoked-certificates.md).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from appliance.cluster.model import Role
 from appliance.cluster.names import Seconds
 from appliance.coordination import connect
 from appliance.errors import PosthouseError
@@ -180,8 +181,8 @@ def _status(code: int) -> int:
 
 
 async def _serve(node: NodeFile) -> None:
-    if node.address is None:
-        return  # alone; it is started again when it becomes a node of a cluster
+    if node.address is None or node.roles == {Role.WITNESS}:
+        return  # alone, until it becomes a node of a cluster and this is started again; or no place for mail at all
     receiver = Receiver(Admission(node.name, functools.partial(connect, node)), PeerTls())
     serving = asyncio.create_task(receiver.serve(str(node.address)))
     for number in (signal.SIGTERM, signal.SIGINT):

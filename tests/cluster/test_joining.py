@@ -158,8 +158,8 @@ def test_a_server_that_does_not_fit_is_refused_with_the_reason(
 
 def test_a_token_that_is_expired_torn_or_of_another_cluster_lets_nobody_in(three_nodes: Trio, fourth: Node) -> None:
     member = three_nodes[0]
-    made_at = time.monotonic()
     short = member.run("posthouse", "cluster", "token", "--lifetime", "1s").stdout.strip()
+    made_at = time.monotonic()
     fourth.wait_until("the token has expired", lambda: time.monotonic() > made_at + 1.5)
     assert "expired" in refused(fourth, short)
     ticket = Ticket.read(token(member))
