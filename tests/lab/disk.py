@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,11 +133,22 @@ class SharedDisk:
             os.close(descriptor)
 
     def break_on(self, node: Node) -> None:
-        """Let the node's file system meet an error: it goes read-only, as after a broken sector or path."""
+        """Let the node's file system meet an error: it goes read-only, as after a broken sector or path.
+
+        It happens while files are open that were deleted, as they are in a mail store at any time.
+        """
         superblock = self.superblock(node.name)
         if superblock is None or not superblock.exists():
             raise LabError(f"{node.name} has {self.name} not mounted")
-        (superblock / "trigger_fs_error").write_text("the lab's doing")
+        folder = self.path_on(node)
+        with ExitStack() as still_open:
+            for number in range(3):
+                path = folder / f"deleted-while-open-{number}"
+                file = still_open.enter_context(path.open("wb", buffering=0))
+                path.unlink()
+                file.write(b"-")
+                os.fsync(file.fileno())
+            (superblock / "trigger_fs_error").write_text("the lab's doing")
 
     def fill(self, node: Node) -> Path:
         """Use up every free block; return the file that does, for the test to remove."""
