@@ -76,7 +76,7 @@ class Receiver:
             address,
             self._port,
             ssl=self._tls.server,
-            limit=wire.LONGEST,
+            limit=wire.BUFFER,
             ssl_handshake_timeout=wire.PATIENCE,
         )
 
@@ -145,6 +145,7 @@ class Receiver:
             *reception.command(request.target, request.id, request.mode),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            limit=wire.BUFFER,
         )
         assert program.stdin is not None
         assert program.stdout is not None

@@ -129,7 +129,7 @@ class There(Target):
         try:
             async with asyncio.timeout(wire.PATIENCE):
                 reader, writer = await asyncio.open_connection(
-                    self._address, self._port, ssl=self._tls.client, limit=wire.LONGEST
+                    self._address, self._port, ssl=self._tls.client, limit=wire.BUFFER
                 )
         except (OSError, TimeoutError) as error:
             raise self._away(error) from error
@@ -163,7 +163,7 @@ class There(Target):
 
 async def _send(source: int, writer: asyncio.StreamWriter) -> None:
     """What rsync says; when the other side has heard enough, its ending tells why."""
-    reader = asyncio.StreamReader()
+    reader = asyncio.StreamReader(wire.BUFFER)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), _file(source, "rb")
     )

@@ -29,6 +29,8 @@ LONGEST: Final = 4096
 #: For a handshake and a line.
 PATIENCE: Final = Seconds(10.0)
 _FRAME: Final = 1 << 16
+#: What a reader of either side holds before it lets the peer wait.
+BUFFER: Final = 4 * _FRAME
 _LENGTH: Final = 4
 #: A peer that is silent is asked after 10 s whether it is there, and given up within 30 s.
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
@@ -86,7 +88,7 @@ async def heard(reader: asyncio.StreamReader) -> bytes:
             line = await reader.readline()
     except (ValueError, TimeoutError) as error:
         raise ConnectionAbortedError(str(error) or "no answer") from error
-    if not line.endswith(b"\n"):
+    if not line.endswith(b"\n") or len(line) > LONGEST:
         raise ConnectionResetError("closed")
     return line
 

@@ -39,11 +39,14 @@ class Exclusive:
         self._asked: set[GroupName] = set()
         self._waiting: set[GroupName] = set()
         self.held: dict[GroupName, Held] = {}
+        #: What was noted before this keeper, as far as the store has not said otherwise.
+        self._noted: Mapping[GroupName, Held] = {}
         self.contested: tuple[GroupName, ...] = ()
 
     def begin(self) -> None:
         """Take over the markers of an earlier keeper of this boot, and always own the local group."""
         self.held = {group: held for group, held in memory.marked().items() if held.exclusive}
+        self._noted = memory.remembered()
         self._hold(LOCAL_GROUP, Held(exclusive=True))
         self.addresses.begin(frozenset(self.held))
 
@@ -60,12 +63,18 @@ class Exclusive:
         if unreadable:  # what cannot be read is neither taken nor given up
             wanted = replace(wanted, release=())
         self._carry_out(wanted, session, reply)
+        if not unreadable:
+            mine = {name for name, group in groups.items() if group.held_exclusively_by(self._node)}
+            self._noted = {name: held for name, held in self._noted.items() if name in mine}
+            self._remember()
         found = {name: groups.get(name) for name in self.held if name != LOCAL_GROUP}
         self.addresses.want({name: group.addresses if group else None for name, group in found.items()})
+        if not (wanted.acquire or unreadable):
+            self.addresses.remember()
 
     def adopt(self) -> None:
         """The store does not answer after a boot: serve what nobody else can serve."""
-        for group, held in adoptable(memory.remembered(), only_voter=self._only_voter).items():
+        for group, held in adoptable(self._noted, only_voter=self._only_voter).items():
             if group not in self.held:
                 log.warning("the store does not answer; group %s can only be served here and is started", group)
                 self._hold(group, held)
@@ -123,5 +132,5 @@ class Exclusive:
         self._remember()
 
     def _remember(self) -> None:
-        held = dict(self.held)
+        held = {**self._noted, **self.held}
         self._disk.put(lambda: memory.remember(held))

@@ -75,6 +75,7 @@ class ExclusiveAddresses:
         self._disk = disk
         #: What may be up, by group.
         self._up: dict[GroupName, tuple[Address, ...]] = {}
+        self._wanted: dict[GroupName, tuple[Address, ...]] = {}
         self._busy: set[GroupName] = set()
         self._stale: set[GroupName] = set()
         self.faults: dict[GroupName, Fault] = {}
@@ -93,9 +94,12 @@ class ExclusiveAddresses:
         for name, addresses in groups.items():
             if addresses is not None:
                 self._change(name, addresses)
-        known = {name: addresses for name, addresses in groups.items() if addresses}
-        if None not in groups.values():
-            self._disk.put(lambda: memory.remember_addresses(known))
+        self._wanted = {name: addresses for name, addresses in groups.items() if addresses}
+
+    def remember(self) -> None:
+        """Note what is wanted, for a boot without the store."""
+        known = dict(self._wanted)
+        self._disk.put(lambda: memory.remember_addresses(known))
 
     def want_remembered(self, held: frozenset[GroupName]) -> None:
         """The store does not answer: as it was when it last did."""

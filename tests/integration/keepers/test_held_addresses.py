@@ -104,6 +104,25 @@ def test_the_addresses_of_an_exclusive_group_come_change_outlive_the_keeper_and_
     wait_here(explain=lambda: one.log)
 
 
+def test_after_a_boot_without_the_store_they_are_those_that_were_noted_last(
+    store: Controller, node: Make, server: Any
+) -> None:
+    store.desire(exclusive(FIRST))
+    one = node(ONE)
+    one.start()
+    wait_here(FIRST, explain=lambda: one.log)
+    wait_until("it is noted", (one.folder / "state/keeper/exclusive-addresses.json").exists)
+    one.kill()
+    for folder in ("owned", "attached"):  # what does not outlive a boot
+        for file in (one.folder / "run" / folder).iterdir():
+            file.unlink()
+    subprocess.run(["ip", "address", "del", f"{FIRST}/32", "dev", BRIDGE], check=True)
+    server.freeze()
+    one.start()
+    wait_until("it is served", lambda: one.serves(ALONE), timeout=60, explain=lambda: one.log)
+    wait_here(FIRST, explain=lambda: one.log)
+
+
 def test_an_address_that_fits_nowhere_is_told_and_the_group_served(store: Controller, node: Make) -> None:
     store.desire(exclusive(IPv4Address("192.0.2.77")))
     one = node(ONE)
