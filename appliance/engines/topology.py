@@ -67,7 +67,8 @@ def probe_address(group: ServiceGroup) -> str:
 
 
 def edge_addresses(node: Node, groups: Iterable[ServiceGroup], chosen: tuple[Address, ...] = ()) -> tuple[Address, ...]:
-    """Where the node's edge listens: the `chosen` addresses, or the node's own; nowhere while it has no edge.
+    """Where the node's edge listens: the `chosen` addresses that are no group's, or the node's own; nowhere while it
+    has no edge.
 
     It has none while there is no group to pass a session on to, and while a group that listens on every address of
     its node could come here: both want the same ports.
@@ -77,7 +78,12 @@ def edge_addresses(node: Node, groups: Iterable[ServiceGroup], chosen: tuple[Add
         return ()
     if any(not group.addresses and group.may_run_on(node) for group in serving):
         return ()
-    return chosen or (node.address,)
+    return tuple(each for each in chosen if owner_of(each, serving) is None) or (node.address,)
+
+
+def owner_of(address: Address, groups: Iterable[ServiceGroup]) -> ServiceGroup | None:
+    """The group whose address it is."""
+    return next((group for group in groups if address in group.addresses), None)
 
 
 def edge_sources(nodes: Mapping[NodeName, Node]) -> tuple[Address, ...]:

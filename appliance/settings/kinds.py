@@ -323,6 +323,22 @@ class Network(_String):
 
 
 @dataclass(frozen=True)
+class Address(_String):
+    """The IP address of one host, `192.0.2.1` or `2001:db8::1`: none of loopback, multicast, link-local or all."""
+
+    name = "address"
+
+    def _checked(self, text: str) -> str:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            raise Refusal("setting-not-address", value=text) from None
+        if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
+            raise Refusal("setting-not-address", value=text)
+        return str(address)
+
+
+@dataclass(frozen=True)
 class ListOf(Kind):
     """Some values of one kind without repetition, separated by commas or spaces; `ascending` keeps them sorted."""
 

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,11 @@ class Agent:
 
     def _local(self) -> ServiceGroup:
         """What this node runs for itself."""
-        return desired.local(self._node, self._desired.groups.values())
+        return desired.local(self._node, self._desired.groups.values(), self._edge_addresses())
+
+    def _edge_addresses(self) -> tuple[topology.Address, ...]:
+        """Where this node's edge is to listen if not at its own address."""
+        return tuple(ip_address(each) for each in self.settings(LOCAL_GROUP)["edge.addresses"])
 
     def settings(self, group: GroupName) -> EffectiveSettings:
         """What engines of `group` go by on this node."""
@@ -312,6 +317,9 @@ class Agent:
         for name in self._markers:
             if self._group(name) is None:
                 yield Notice(key="group-unknown", facts={"group": name})
+        for address in self._edge_addresses():
+            if (group := topology.owner_of(address, self._desired.groups.values())) is not None:
+                yield Notice(key="edge-address-of-group", facts={"address": str(address), "group": group.name})
         for key in self._desired.unreadable:
             yield Notice(key="record-unreadable", facts={"key": key})
         for found in self._effective.values():

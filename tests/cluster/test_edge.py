@@ -27,6 +27,8 @@ pytestmark = pytest.mark.timeout(300)
 EDGE = str(topology.EDGE)
 #: Seconds from one client to the next.
 _BEGIN_EVERY = 0.2
+#: An address of the lab's network that nobody has.
+OUTSIDE = "10.57.0.177"
 _LDAPI = "ldapi://%2Frun%2Fposthouse%2Flocal%2Fslapd%2Fldapi"
 
 
@@ -154,6 +156,36 @@ def received(node: Node, person: str, subject: str) -> bytes:
         found = session.fetch(numbers[0].decode(), "(BODY.PEEK[HEADER])")[1][0]
         assert isinstance(found, tuple)
         return found[1]
+
+
+def test_an_edge_listens_where_people_reach_its_server_if_that_is_elsewhere(cluster: Cluster) -> None:
+    node = cluster.nodes[0]
+    node.run("ip", "address", "replace", f"{OUTSIDE}/24", "dev", "eth0")
+    try:
+        for chosen, answers, silent in ((OUTSIDE, OUTSIDE, str(node.address)), ("", str(node.address), OUTSIDE)):
+            cluster.ask("settings", "set", "edge.addresses", chosen, "--node", node.name)
+            wait_until("it listens there", lambda at=answers: listens(at), timeout=20)  # type: ignore[misc]
+            assert not listens(silent)
+        cluster.ask("settings", "set", "edge.addresses", cluster.address, "--node", node.name)
+        wait_until("it is told that this is a group's", lambda: "edge-address-of-group" in warned(node), timeout=20)
+        assert listens(str(node.address))
+    finally:
+        cluster.ask("settings", "reset", "edge.addresses", "--node", node.name)
+        node.run("ip", "address", "del", f"{OUTSIDE}/24", "dev", "eth0")
+
+
+def listens(address: str) -> bool:
+    """Whether somebody answers IMAP there."""
+    try:
+        with imaplib.IMAP4_SSL(address, ssl_context=insecure(), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def warned(node: Node) -> set[str]:
+    """The keys of what the node's agent warns of."""
+    return {each["key"] for each in status(node).get("warnings", ())}
 
 
 def test_nobody_is_told_of_a_planned_move(cluster: Cluster) -> None:

@@ -63,7 +63,7 @@ class DovecotEdge(Engine):
         return (mail_tls.CERTIFICATE, mail_tls.KEY, mail_tls.AUTHORITY)
 
     def check(self, context: RenderContext, folder: Path) -> None:
-        if found := mail_tls.problems(between_groups=False) or _taken(context):
+        if found := mail_tls.problems(between_groups=False):
             raise ConfigurationRefused(context.instance, "\n".join(found))
         checker.check(context.instance, folder)
 
@@ -81,17 +81,6 @@ class DovecotEdge(Engine):
             for protocol, greet, endpoint in greetings
             if protocol == "submission" or settings[f"{protocol}.enabled"]
         )
-
-
-def _taken(context: RenderContext) -> list[str]:
-    """Addresses of the edge that belong to a group, on whichever node that is."""
-    mine = set(context.group.addresses)
-    return [
-        f"{address} is an address of group {group.name}"
-        for group in context.groups.values()
-        for address in group.addresses
-        if address in mine
-    ]
 
 
 def _values(context: RenderContext) -> dict[str, Any]:

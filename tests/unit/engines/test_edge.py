@@ -63,6 +63,14 @@ def test_a_node_has_an_edge_where_it_has_the_role_and_the_ports_are_free(
     assert local.addresses == ((on.address,) if has_one else ())
 
 
+def test_an_edge_listens_at_other_addresses_of_its_node_where_that_is_said() -> None:
+    chosen = ip_address("203.0.113.11")
+    assert desired.local(node(), (MAIL,), (chosen,)).addresses == (chosen,)
+    (of_group,), own = MAIL.addresses, ip_address("10.0.0.1")
+    assert desired.local(node(), (MAIL,), (of_group, chosen)).addresses == (chosen,)
+    assert desired.local(node(), (MAIL,), (of_group,)).addresses == (own,)
+
+
 def files(
     engine: Engine,
     mine: ServiceGroup,

@@ -16,3 +16,4 @@ quota-notice-full =
     again. Please delete messages that you no longer need, and empty the folder Trash.
     .subject = Your mailbox is full
 domain-copy-failed = The copy of the domain names for Postfix could not be made: { $problem }
+edge-address-of-group = edge.addresses: { $address } is an address of group { $group }; the edge leaves it alone

@@ -16,3 +16,4 @@ quota-notice-full =
     不要なメールを削除し、「Trash」（ゴミ箱）フォルダーを空にしてください。
     .subject = メールボックスの容量がいっぱいです
 domain-copy-failed = Postfix 用のドメイン名のコピーを作成できませんでした: { $problem }
+edge-address-of-group = edge.addresses：{ $address } はグループ { $group } のアドレスです。エッジは使いません
