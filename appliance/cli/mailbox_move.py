@@ -26,5 +26,5 @@ def move(address: str, group: str, as_json: bool) -> None:
         mailbox, target = directory.mailboxes.find(address), directory.rules.known_group(group)
     with connect() as store:
         done = mailbox_moves.follow(store, mailbox_moves.order(store, mailbox, target, datetime.now(UTC)), say)
-    facts = {"address": displayed(done.address), "group": done.target, "seconds": f"{done.held:.1f}"}
+    facts = {"address": displayed(done.address), "group": done.target, "seconds": f"{done.held or 0.0:.1f}"}
     emit(done, as_json, lambda: [translate("mailbox-moved" if done.copies else "mailbox-moved-before", **facts)])

@@ -40,13 +40,13 @@ _PATIENCE: Final = Seconds(15.0)
 
 @dataclass(frozen=True)
 class Moved:
-    """What a move came to. `held`, seconds: so long logins and deliveries were put off."""
+    """What a move came to. `held`, seconds: so long logins and deliveries were put off. None: that was not told."""
 
     address: str
     source: str
     target: str
-    copies: int
-    held: float
+    copies: int | None
+    held: float | None
 
 
 class Target(ABC):

@@ -127,6 +127,9 @@ def _outcome(run: Run) -> Moved:
     if "failed" in said:
         kind = Unavailable if said.get("code") == Unavailable.exit_code else PosthouseError
         raise kind(said["failed"], **said.get("facts", {}))
+    if run.state is RunState.DONE:  # a journal that did not answer in time told no line of it
+        parameters = run.parameters
+        return Moved(parameters["address"], run.group, parameters["target"], None, None)
     raise Unavailable("move-cut-off")
 
 

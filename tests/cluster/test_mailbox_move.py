@@ -156,7 +156,7 @@ def test_nothing_is_lost_while_everybody_works_and_nothing_is_fetched_anew(pair:
     load.stop()
     pair.wait_queues_empty()
     outcome = load.outcome()
-    print(outcome, [round(each["held"], 1) for each in done])
+    print(outcome, [round(each["held"] or 0.0, 1) for each in done])
     assert outcome.wrong == [], str(outcome)
     assert outcome.mail.duplicates == {}, str(outcome)
     assert (done[0]["source"], done[0]["target"]) == (GROUP, TWO)

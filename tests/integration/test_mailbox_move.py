@@ -124,7 +124,7 @@ def test_nothing_is_lost_while_everybody_works_in_mailboxes_that_move_there_and_
     outcome = load.outcome()
     assert outcome.wrong == [], str(outcome)
     assert outcome.mail.duplicates == {}, str(outcome)
-    print(outcome, [round(each["held"], 1) for each in moves])
+    print(outcome, [round(each["held"] or 0.0, 1) for each in moves])
 
 
 def tried(node: Node) -> bool:
