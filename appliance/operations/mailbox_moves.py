@@ -33,8 +33,8 @@ _AWAY: Final = Seconds(30.0)
 #: Moves that ended so long ago are forgotten.
 _KEPT: Final = timedelta(hours=1)
 _POLL: Final = 0.2
-#: Of the lines that a run may tell (nodeagent/work/endings.py).
-_LONGEST: Final = 480
+#: Of a line that the agent takes from the journal (nodeagent/agent/journal.py).
+_LONGEST: Final = 290
 _LONGEST_FACT: Final = 120
 
 
@@ -52,7 +52,7 @@ def failed(error: PosthouseError | OSError) -> str:
     """The line that tells why it came to nothing."""
     if isinstance(error, OSError):
         error = PosthouseError("move-failed", detail=str(error))
-    facts = {name: str(value)[:_LONGEST_FACT] for name, value in error.facts.items()}
+    facts = {name: str(value)[-_LONGEST_FACT:] for name, value in error.facts.items()}
     line = json.dumps({"failed": error.key, "code": error.exit_code, "facts": facts})
     return line if len(line) <= _LONGEST else json.dumps({"failed": "move-failed", "facts": {"detail": error.key}})
 
@@ -130,16 +130,18 @@ def _outcome(run: Run) -> Moved:
     if run.state is RunState.DONE:  # a journal that did not answer in time told no line of it
         parameters = run.parameters
         return Moved(parameters["address"], run.group, parameters["target"], None, None)
+    if run.state is RunState.FAILED and run.detail and "step" not in said:
+        raise Unavailable("move-failed", detail=run.detail.splitlines()[-1][-300:])
     raise Unavailable("move-cut-off")
 
 
 def _last(run: Run) -> dict[str, Any]:
-    """The last line that the run's program printed."""
-    lines = run.detail.splitlines()
-    with suppress(ValueError):
-        said = json.loads(lines[-1]) if lines else {}
-        if isinstance(said, dict):
-            return said
+    """The last line of ours that the run's program printed; others may stand between and after."""
+    for line in reversed(run.detail.splitlines()):
+        with suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, dict):
+                return said
     return {}
 
 

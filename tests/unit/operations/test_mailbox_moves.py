@@ -55,6 +55,8 @@ def test_what_ended_without_a_word_was_cut_off(state: RunState) -> None:
     assert raised.value.key == "move-cut-off"
 
 
-def test_a_line_fits_into_what_a_run_may_tell() -> None:
+def test_a_line_fits_into_what_is_taken_from_the_journal() -> None:
     facts = {str(number): "x" * 500 for number in range(9)}
-    assert len(mailbox_moves.failed(Unavailable("program-failed", **facts))) <= 500
+    assert len(mailbox_moves.failed(Unavailable("program-failed", **facts))) <= 300
+    usual = {"program": "rsync", "detail": "x" * 500}
+    assert "program-failed" in mailbox_moves.failed(PosthouseError("program-failed", **usual))
