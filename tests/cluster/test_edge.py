@@ -145,6 +145,15 @@ def test_what_is_sent_through_an_edge_is_the_groups_as_soon_as_it_is_answered(cl
     assert not cluster.others(owner)[0].run("ls", "/srv/posthouse/mail/postfix", check=False).stdout
 
 
+def test_who_has_signed_in_at_an_edge_cannot_say_to_be_somebody_else(cluster: Cluster) -> None:
+    node, person = cluster.nodes[0], PEOPLE.probe
+    with smtplib.SMTP_SSL(str(node.address), topology.SUBMISSIONS, context=insecure(), timeout=40) as session:
+        session.login(person, PEOPLE.password)
+        assert session.docmd("XCLIENT", f"LOGIN=postmaster@{PEOPLE.domain}")[0] == 501
+        session.mail(person)
+        assert session.rcpt(person)[0] == 250
+
+
 def received(node: Node, person: str, subject: str) -> bytes:
     """The header of the message, read through the node's edge."""
     with imaplib.IMAP4_SSL(str(node.address), ssl_context=insecure(), timeout=40) as session:

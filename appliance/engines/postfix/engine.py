@@ -103,6 +103,7 @@ class Postfix(Engine):
             "verdicts.pcre": RenderedFile(_VERDICTS),
             "unknown.pcre": RenderedFile("/./ 550 5.1.1 Recipient address rejected: User unknown\n"),
             "reserved.pcre": RenderedFile(render(_FOLDER, "reserved.pcre.j2", names=_reserved())),
+            "xclient.pcre": RenderedFile(render(_FOLDER, "xclient.pcre.j2")),
         }
         if context.settings["smtp.relay_user"]:
             files["relay-password"] = RenderedFile(_relay_password(context), mode=0o600)

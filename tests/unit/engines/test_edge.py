@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -148,6 +149,35 @@ def test_groups_believe_edges_about_clients_and_show_them_who_they_are(tmp_path:
     postfix = files(Postfix(), MAIL, MAIL, nodes=nodes)["master.cf"]
     assert "smtpd_authorized_xclient_hosts = 10.0.0.1/32, 10.0.0.2/32 }" in postfix
     assert postfix.count("smtpd_authorized_xclient_hosts") == 1
+    assert postfix.count("smtpd_command_filter = pcre:") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("XCLIENT ADDR=192.0.2.9 PORT=77", "XCLIENT ADDR=192.0.2.9 PORT=77"),
+        ("XCLIENT ADDR=2001:db8::7 PORT=77", "XCLIENT ADDR=IPV6:2001:db8::7 PORT=77"),
+        ("XCLIENT ADDR=IPV6:2001:db8::7", "XCLIENT ADDR=IPV6:2001:db8::7"),
+        ("XCLIENT LOGIN=boss@example.org", "XCLIENT"),
+        ("xclient addr=192.0.2.9 login=boss@example.org", "XCLIENT"),
+        ("  XCLIENT LOGIN=boss@example.org", "XCLIENT"),
+        ('"XCLIENT" LOGIN=boss@example.org', "XCLIENT"),
+        ("MAIL FROM:<xclient@example.org>", None),
+        ("QUIT", None),
+    ],
+)
+def test_an_edge_may_tell_who_the_client_is_and_not_who_has_signed_in(said: str, heard: str | None) -> None:
+    table = files(Postfix(), MAIL, MAIL, nodes=(node(),))["xclient.pcre"]
+    lines = [line for line in table.splitlines() if not line.startswith("#")]
+    others = re.fullmatch(r"if !/(.*)/", lines[0])
+    assert others is not None
+    assert lines[-1] == "endif"
+    if re.search(others[1], said, re.IGNORECASE):
+        assert heard is None
+        return
+    rules = [rule for line in lines[1:-1] if (rule := re.fullmatch(r"/(.*)/ (.*)", line)) is not None]
+    match, text = next((match, rule[2]) for rule in rules if (match := re.search(rule[1], said, re.IGNORECASE)))
+    assert match.expand(re.sub(r"\$(\d)", r"\\\1", text)) == heard
 
 
 def test_a_server_alone_knows_no_edge(tmp_path: Path) -> None:
