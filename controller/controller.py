@@ -41,7 +41,7 @@ from controller.fencing.progress import Fences
 from controller.follow import Follower, Inbox, Whole
 from controller.housekeeping import tidy
 from controller.observers import Failing
-from controller.patience import Patience, cold, hanging
+from controller.patience import Patience, cold, hanging, worth_cutting_off
 from controller.placement.situation import Policy
 from controller.placing import Placing, running, situation
 from controller.protocol_timing import timing_of
@@ -277,7 +277,8 @@ class Controller:
         self.failover.act(led, known, self.placing.goals, now)
         most = self._setting("controller.move_patience")
         self.patience.watch_moves(well_kept, self.placing.goals, now, most, hanging(known))
-        self.failover.cut_off_stuck(led, known, self.patience.stuck)
+        stuck = worth_cutting_off(known, self.patience.stuck, self.placing.goals)
+        self.failover.cut_off_stuck(led, known, stuck)
         if self._setting("controller.power_on_fenced"):
             self.failover.power_on(led, known)
         self.checks.step(led, known, now, self._setting("controller.fence_check_every"))

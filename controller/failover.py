@@ -160,7 +160,7 @@ class Failover:
                 led.write([guard], [Delete(keys.fence_request(name))])
 
     def cut_off_stuck(self, led: Led, known: Known, stuck: Mapping[GroupName, NodeName]) -> None:
-        """Nodes that live and cannot let go of a group: ordered off, once for each ownership."""
+        """Nodes that live and cannot let go of a group: ordered off, once for each ownership, and one in a pass."""
         self._stuck = {group: epoch for group, epoch in self._stuck.items() if group in stuck}
         for group, node in sorted(stuck.items()):
             owner, spec = known.look.owners.get(group), known.specs.get(node)
@@ -174,6 +174,7 @@ class Failover:
             at_once = spec.model_copy(update={"delay": 0.0})  # it fences nobody: there is no duel to be decided
             if self.fences.order(led, at_once, session, guards, Cause("event-fence-stuck", {"group": group})):
                 self._stuck[group] = owner.epoch
+                return  # what is left to the store without this node, the next look tells
 
     def power_on(self, led: Led, known: Known) -> None:
         """Nodes that were cut off and own nothing any more: switched on, once. Raises StoreUnavailable, NotLeading."""

@@ -104,6 +104,32 @@ def _broken_volumes(known: Known, broken: frozenset[VolumeCondition] = _BROKEN) 
     return found
 
 
+def worth_cutting_off(
+    known: Known, stuck: Mapping[GroupName, NodeName], goals: Mapping[GroupName, NodeName | None]
+) -> dict[GroupName, NodeName]:
+    """The stuck moves for which the node may be cut off: the group could be served where it is to go, and the store
+    keeps its majority.
+
+    Storage that hangs everywhere is no node's fault. Cutting off one owner after the other would gain nothing, and with
+    the majority nobody would be left to switch them on again.
+    """
+    ill = {node for _, node in hanging(known)}
+    unready = cold(known)
+    return {
+        group: node
+        for group, node in stuck.items()
+        if (goal := goals.get(group)) is not None
+        and goal not in ill
+        and (group, goal) not in unready
+        and _spares_majority(known, node)
+    }
+
+
+def _spares_majority(known: Known, node: NodeName) -> bool:
+    voters = {name for name, each in known.view.facts(keys.NODES).items() if each.voter}
+    return node not in voters or 2 * len((voters & known.usable) - {node}) > len(voters)
+
+
 def cold(known: Known) -> frozenset[Pair]:
     """Nodes that say that they could not serve the group at once."""
     return frozenset(
