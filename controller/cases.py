@@ -48,6 +48,8 @@ class Known:
     reached: Mapping[NodeName, float] = field(default_factory=dict)
     #: Nodes whose fence is known to hit something else.
     missed: frozenset[NodeName] = frozenset()
+    #: Nodes whose fence said "off" while they were alive: it may be ordered, and what it says proves nothing.
+    reads_off: frozenset[NodeName] = frozenset()
 
     @cached_property
     def all_groups(self) -> dict[GroupName, ServiceGroup]:
@@ -98,7 +100,7 @@ class Known:
             target=targets.get(group),
             failing=self.fails.get(node, {}),
             reached=self.reached.get(node),
-            fence_kind=FenceKind.POWER if node in self.specs else None,
+            fence_kind=FenceKind.POWER if node in self.specs and node not in self.reads_off else None,
             fence=self.fences.get(node),
             acknowledged=self.acknowledged(node),
         )

@@ -219,7 +219,7 @@ class Controller:
             usable,
             eyes.reached,
         )
-        return replace(known, missed=self.checks.missed(known))
+        return replace(known, missed=self.checks.missed(known), reads_off=self.checks.reads_off(known))
 
     # --- leading ------------------------------------------------------------------------------------------
 

@@ -56,9 +56,18 @@ class FenceChecks:
 
     def missed(self, known: Known) -> frozenset[NodeName]:
         """Nodes whose fence, as it is set now, is known to hit something else."""
+        return self._with(FenceProblem.MISSES, known)
+
+    def reads_off(self, known: Known) -> frozenset[NodeName]:
+        """Nodes whose fence, as it is set now, said "off" of them when they were alive, and nothing better since."""
+        return self._with(FenceProblem.READS_OFF, known)
+
+    def _with(self, problem: FenceProblem, known: Known) -> frozenset[NodeName]:
         specs = _specs(known)
         return frozenset(
-            node for node, check in self.found.items() if node in specs and _says_missed(check, specs[node].revision)
+            node
+            for node, check in self.found.items()
+            if node in specs and (check.problem, check.spec) == (problem, specs[node].revision)
         )
 
     def note_missed(self, led: Led, known: Known, nodes: Collection[NodeName]) -> None:

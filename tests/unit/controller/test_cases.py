@@ -100,6 +100,11 @@ def test_and_the_operator_is_asked_if_there_is_none() -> None:
     assert isinstance(word(known(group("g"), owned={"g": "a"}, silent="a"), g="b")["g"].decision, AskOperator)
 
 
+def test_a_fence_that_says_off_of_a_living_node_proves_nothing() -> None:
+    seen = replace(known(group("g"), owned={"g": "a"}, silent="a", tables=FENCE), reads_off=frozenset({NodeName("a")}))
+    assert isinstance(word(seen, g="b")["g"].decision, AskOperator)
+
+
 def test_a_fence_that_another_leader_ordered_is_read() -> None:
     seen = known(group("g"), owned={"g": "a"}, silent="a", fences={"a": FenceState.ORDERED}, tables=FENCE)
     assert isinstance(word(seen, g="b")["g"].decision, VerifyFence)

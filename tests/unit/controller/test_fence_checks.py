@@ -98,11 +98,13 @@ def test_what_a_fence_gets_wrong_twice_is_told_until_it_is_well(off: bool | None
     assert turn.problem() is None
     turn.go(cluster(), AGAIN)
     assert turn.problem() is problem
+    assert (A in turn.checks.reads_off(cluster())) is (off is True)
     assert [each.key for each in turn.checks.standing(cluster()).values()] == [f"alert-fence-{problem.value}"]
     turn.off.clear()
     turn.go(cluster(), AGAIN + 2.0)
     assert turn.problem() is None
     assert turn.checks.standing(cluster()) == {}
+    assert turn.checks.reads_off(cluster()) == frozenset()
 
 
 def test_a_node_that_is_off_may_read_off() -> None:
