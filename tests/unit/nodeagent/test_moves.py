@@ -116,6 +116,8 @@ def test_the_receiving_side_sees_one_home_and_ends_with_the_group() -> None:
     assert words[words.index("--slice") + 1] == "posthouse-other.slice"
     assert not any(each.startswith("ReadWritePaths") for each in properties)
     assert "-n" in reception.command(OTHER, ID, Mode.COMPARE)[-1], "a comparison writes nothing"
+    for mode in (Mode.COPY, Mode.COMPARE):  # a link out of the home would lead Dovecot to another's mail
+        assert "--safe-links" in reception.command(OTHER, ID, mode)[-1]
 
 
 def test_frames_come_through_whole_and_a_cut_is_no_end() -> None:
