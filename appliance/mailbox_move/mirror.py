@@ -37,7 +37,7 @@ _OPTIONS: Final = (
     f"--timeout={_SILENCE}",
 )
 #: What rsync asks of the other side for these options. The receiving side goes by its own copy of this and by nothing
-#: that it is sent, and runs in the home; links that lead out of the home are left out, or Dovecot would follow them into
+#: that it is sent, and runs in the home; links that lead out of it are left out, or Dovecot would follow them into
 #: another's mail. The letters after `e.` say what a release of rsync can do (protocol 31, 32).
 _COMMON: Final = (f"--timeout={_SILENCE}", "--delete", "--modify-window=-1", "--safe-links")
 RECEIVE: Final = ("rsync", "--server", "-lHogDtpre.iLsfxCIvu", *_COMMON, "--fsync", ".", ".")
