@@ -58,6 +58,9 @@ class SideJobs(Lane):
                 self._forks.start(request, deadline).wait()
             except (PosthouseError, OSError) as error:
                 fault = error
+            except Exception as error:  # whoever waits is told in any case, or would wait for ever
+                log.exception("a job of group %s failed: %s", group.name, what)
+                fault = OSError(f"{type(error).__name__}: {error}")
             self._back(lambda: done(fault))
 
         self.put(carry_out)
