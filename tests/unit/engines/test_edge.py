@@ -155,9 +155,12 @@ def test_groups_believe_edges_about_clients_and_show_them_who_they_are(tmp_path:
 @pytest.mark.parametrize(
     ("said", "heard"),
     [
+        # as Dovecot 2.3.19 says it
+        ("XCLIENT HELO=x PROTO=ESMTP PORT=77 ADDR=192.0.2.9", "XCLIENT HELO=x PROTO=ESMTP PORT=77 ADDR=192.0.2.9"),
+        ("XCLIENT HELO=x PROTO=ESMTP ADDR=2001:db8::7", "XCLIENT HELO=x PROTO=ESMTP ADDR=IPV6:2001:db8::7"),
         ("XCLIENT ADDR=192.0.2.9 PORT=77", "XCLIENT ADDR=192.0.2.9 PORT=77"),
-        ("XCLIENT ADDR=2001:db8::7 PORT=77", "XCLIENT ADDR=IPV6:2001:db8::7 PORT=77"),
         ("XCLIENT ADDR=IPV6:2001:db8::7", "XCLIENT ADDR=IPV6:2001:db8::7"),
+        ("XCLIENT HELO=x LOGIN=boss@example.org PORT=77 ADDR=192.0.2.9", "XCLIENT"),
         ("XCLIENT LOGIN=boss@example.org", "XCLIENT"),
         ("xclient addr=192.0.2.9 login=boss@example.org", "XCLIENT"),
         ("  XCLIENT LOGIN=boss@example.org", "XCLIENT"),
