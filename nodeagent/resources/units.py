@@ -64,6 +64,8 @@ class UnitState:
     result: str = "success"
     #: Exit code, or number of the signal, of the main process when it has ended.
     exit_status: int = 0
+    #: Whether systemd has yet to start or stop it: on a busy machine a job waits although it was asked for.
+    has_job: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -144,6 +146,7 @@ class Units:
             started=about["ActiveEnterTimestampMonotonic"] / 1e6,
             result=service["Result"],
             exit_status=service["ExecMainStatus"],
+            has_job=about["Job"][0] != 0,
         )
 
     async def start(self, unit: str) -> None:

@@ -115,7 +115,7 @@ class UnitPrograms:
         state = await self._units.state(unit_of(run))
         if state.has_failed:
             return Look(Progress.FAILED, state.result, state.exit_status)
-        if state.is_settling or (state.is_running and state.sub != "exited"):
+        if state.has_job or state.is_settling or (state.is_running and state.sub != "exited"):
             return Look(Progress.RUNNING)
         return Look(Progress.DONE if state.is_running else Progress.ABSENT)
 

@@ -98,6 +98,32 @@ def test_one_that_is_killed_says_so(node: Node, purge: str) -> None:
     node.wait_until("its unit is gone", lambda: units(node) == "")
 
 
+@contextmanager
+def busy_systemd(node: Node) -> Iterator[None]:
+    """What is to be started for work waits for a while; on a busy machine it does for a moment."""
+    folder = "/run/systemd/system/posthouse-work-.service.d"
+    node.run("systemd-run", "--no-block", "--unit", "lab-busy", "--property", "Type=oneshot", "sleep", "600")
+    node.run("mkdir", "--parents", folder)
+    node.run("tee", f"{folder}/lab.conf", input="[Unit]\nAfter=lab-busy.service\n")
+    node.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        node.run("systemctl", "stop", "lab-busy")
+        node.run("rm", "--recursive", folder)
+        node.run("systemctl", "daemon-reload")
+
+
+def test_one_that_systemd_has_yet_to_start_is_waited_for(node: Node, purge: str) -> None:
+    with busy_systemd(node):
+        node.run("posthouse", "work", "run", "mail", purge)
+        node.wait_until("it waits", lambda: "posthouse-work-" in node.run("systemctl", "list-jobs").stdout)
+        node.wait_until("it is begun", lambda: last(node)["state"] != "ordered")
+        assert last(node)["state"] == "running"
+    node.wait_until("done", lambda: last(node)["state"] == "done")
+    node.wait_until("its unit is gone", lambda: units(node) == "")
+
+
 def test_what_is_not_known_is_refused(node: Node, purge: str) -> None:
     assert node.run("posthouse", "work", "show", "mail", "weekly", check=False).returncode == 3
     bad = node.run("posthouse", "work", "set", "mail", "x", "--kind", "no", "--cron", "0 3 * * *", check=False)
