@@ -106,7 +106,8 @@ class Receiver:
         try:
             await off_loop(self._admission.require, request, shown)
             if request.mode is not Mode.ASK:
-                await self._alone(request)
+                if await self._alone(request):  # that took its time: the mailbox may be in use here by now
+                    await off_loop(self._admission.require, request, shown)
                 await self._take(request, reader, writer)
                 return
         except PosthouseError as error:
@@ -124,8 +125,8 @@ class Receiver:
             await wire.say(writer, Answer())
             await wire.say(writer, Ending(status=await self._receive(request, reader, writer)))
 
-    async def _alone(self, request: Request) -> None:
-        """End the connection that receives this mailbox now; this one takes its place."""
+    async def _alone(self, request: Request) -> bool:
+        """End the connection that receives this mailbox now; this one takes its place. Whether there was one."""
         mine = asyncio.current_task()
         before = self._receiving.get(request.id)
         assert mine is not None
@@ -134,6 +135,7 @@ class Receiver:
         if before is not None:
             before.cancel()
             await asyncio.wait([before])
+        return before is not None
 
     def _done(self, mailbox_id: str, task: asyncio.Task[None]) -> None:
         if self._receiving.get(mailbox_id) is task:

@@ -9,10 +9,13 @@ import pytest
 
 from appliance.cluster.model import Ownership, OwnershipStage
 from appliance.cluster.names import GroupName, NodeName
+from appliance.coordination.store import Store
 from appliance.directory.model import Mailbox, Status, home
 from appliance.ownership.records import OwnerSeen
+from nodeagent.health.peer_wire import PeerTls, Shown
 from nodeagent.moves import reception, wire
-from nodeagent.moves.admission import Refused, judge
+from nodeagent.moves.admission import Admission, Refused, judge
+from nodeagent.moves.receiver import Receiver
 from nodeagent.moves.wire import Mode, Request
 
 ID = "0123456789abcdef" * 2
@@ -135,6 +138,32 @@ def test_frames_come_through_whole_and_a_cut_is_no_end() -> None:
     assert asyncio.run(pass_on(0)) == b"x" * 200_000
     with pytest.raises(ConnectionResetError):
         asyncio.run(pass_on(1))
+
+
+def test_who_waited_for_another_reception_to_end_is_judged_anew() -> None:
+    """Meanwhile the mailbox may have been given to this node's group, and be in use."""
+    asked: list[Request] = []
+
+    class Hesitant(Admission):
+        def require(self, request: Request, shown: Shown) -> None:
+            asked.append(request)
+            if len(asked) > 1:
+                raise Refused("move-hold-lost", address=request.address)
+
+    def no_store() -> Store:
+        raise AssertionError
+
+    async def answered() -> bytes:
+        receiver = Receiver(Hesitant(TWO, no_store), PeerTls())
+        before = asyncio.create_task(asyncio.sleep(60.0))
+        receiver._receiving[ID] = before
+        reader, sink = asyncio.StreamReader(), _Sink()
+        reader.feed_data(REQUEST.model_dump_json().encode() + b"\n")
+        await receiver._serve(Shown(ONE, "01"), reader, sink)  # type: ignore[arg-type]
+        assert before.cancelled()
+        return bytes(sink.data)
+
+    assert wire.Answer.model_validate_json(asyncio.run(answered())).refused == "move-hold-lost"
 
 
 class _Sink:
