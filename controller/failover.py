@@ -131,15 +131,16 @@ class Failover:
         if node in fencing:
             return
         fencing.add(node)
-        spec = known.specs[node]
+        spec, revision = known.specs[node], _set_at(known, node)
         if isinstance(judgement.decision, VerifyFence):
-            self.fences.verify(spec, epoch)
+            self.fences.verify(spec, epoch, revision)
             return
         reason = judgement.decision.reason
         key = f"event-fence-{reason.value.replace('_', '-')}"
         guards = list(_fence_guards(known, judgement, owner))
         sighting = known.sightings.get(node)
-        cause = Cause(key, {"agent": spec.agent}, silent_at=sighting.revision if sighting else 0)
+        silent_at = sighting.revision if sighting else 0
+        cause = Cause(key, {"agent": spec.agent}, silent_at=silent_at, spec=revision)
         self.fences.order(led, spec, epoch, guards, cause)
 
     def request(self, led: Led, known: Known) -> None:
@@ -153,7 +154,8 @@ class Failover:
                 spec = None  # it has come back since: whoever asked did not mean this session
             if spec is not None and self._requested.get(name) != seen.revision:
                 at_once = spec.model_copy(update={"delay": 0.0})
-                cause = Cause("event-fence-requested", {"by": request.by}, stays_off=True)
+                revision = _set_at(known, name)
+                cause = Cause("event-fence-requested", {"by": request.by}, stays_off=True, spec=revision)
                 if self.fences.order(led, at_once, request.session_epoch, [guard], cause):
                     self._requested[name] = seen.revision
             else:
@@ -172,7 +174,8 @@ class Failover:
                 Guard(keys.session(node), Field.CREATE_REVISION, session),
             ]
             at_once = spec.model_copy(update={"delay": 0.0})  # it fences nobody: there is no duel to be decided
-            if self.fences.order(led, at_once, session, guards, Cause("event-fence-stuck", {"group": group})):
+            cause = Cause("event-fence-stuck", {"group": group}, spec=_set_at(known, node))
+            if self.fences.order(led, at_once, session, guards, cause):
                 self._stuck[group] = owner.epoch
                 return  # what is left to the store without this node, the next look tells
 
@@ -232,6 +235,11 @@ class Failover:
 
 def _matter(owner: OwnerSeen) -> tuple[str, GroupName, int]:
     return "group", owner.record.group, owner.epoch
+
+
+def _set_at(known: Known, node: NodeName) -> int:
+    """The revision at which the node's fence was set as it is."""
+    return known.view.table(keys.FENCE_SPECS)[node].revision
 
 
 def _fence_guards(known: Known, judgement: Judgement, owner: OwnerSeen) -> Iterable[Guard]:

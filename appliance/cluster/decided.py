@@ -84,7 +84,8 @@ class FenceRecord(Fact):
     """A fencing of a node's session, `fences/NODE`; another leader goes on from it.
 
     `missed`: it read off and the session was renewed after that. `stays_off`: an operator asked for it.
-    `powered_on`: the node was switched on again, or that was tried.
+    `powered_on`: the node was switched on again, or that was tried. `spec`: the mod revision of the FenceSpec by which
+    it was ordered, or read last; 0: of an older release, which did not note it.
     """
 
     node: CheckedNodeName
@@ -94,6 +95,7 @@ class FenceRecord(Fact):
     missed: bool = False
     stays_off: bool = False
     powered_on: bool = False
+    spec: int = Field(default=0, ge=0)
 
 
 class FenceProblem(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -70,13 +70,17 @@ class FenceChecks:
             if node in specs and (check.problem, check.spec) == (problem, specs[node].revision)
         )
 
-    def note_missed(self, led: Led, known: Known, nodes: Collection[NodeName]) -> None:
-        """These fences were ordered, read off, and their nodes renew. Raises StoreUnavailable, NotLeading."""
-        for node in sorted(nodes):
+    def note_missed(self, led: Led, known: Known, nodes: Mapping[NodeName, int]) -> None:
+        """These fences read off, and their nodes renew; with the revisions at which they were set so (0: unknown).
+
+        Of one that was set anew meanwhile nothing is known. Raises StoreUnavailable, NotLeading.
+        """
+        for node, revision in sorted(nodes.items()):
             spec, check = _specs(known).get(node), self.found.get(node)
-            if spec is None or (check is not None and _says_missed(check, spec.revision)):
+            if spec is None or revision not in {0, spec.revision}:
                 continue
-            self._write(led, FenceCheck(node=node, spec=spec.revision, problem=FenceProblem.MISSES))
+            if check is None or not _says_missed(check, spec.revision):
+                self._write(led, FenceCheck(node=node, spec=spec.revision, problem=FenceProblem.MISSES))
 
     def step(self, led: Led, known: Known, now: float, every: float) -> None:
         """Take in what a fence answered, and ask the next that is due. Raises StoreUnavailable, NotLeading."""

@@ -26,7 +26,7 @@ class Cause:
     """Why a node is ordered off. `key` and `facts` are what is told.
 
     `silent_at`: the session's revision when the node was silent, on which the order rests; None: its silence is not
-    the cause. `stays_off`: an operator asked for it.
+    the cause. `stays_off`: an operator asked for it. `spec`: how the fence was set when it was ordered, or read last.
     """
 
     key: str = ""
@@ -34,6 +34,7 @@ class Cause:
     silent_at: int | None = None
     stays_off: bool = False
     powered_on: bool = False
+    spec: int = 0
 
 
 class Fences:
@@ -49,8 +50,8 @@ class Fences:
         self._causes: dict[NodeName, Cause] = {}
         self.known: dict[NodeName, Fence] = {}
         self.failures: dict[NodeName, str] = {}
-        #: Nodes whose fence was found to hit something else; whoever has noted that takes them out.
-        self.found_missing: set[NodeName] = set()
+        #: Nodes whose fence was found to hit something else, and how it was set; whoever has noted that takes them out.
+        self.found_missing: dict[NodeName, int] = {}
 
     def take_over(self, records: Iterable[FenceRecord]) -> None:
         """A leadership begins: go on from what another leader left. Its times are not ours: they count from now."""
@@ -62,7 +63,9 @@ class Fences:
         for record in records:
             state = FenceState.MISSED if record.missed else FenceState(record.progress.value)
             self.known[record.node] = self._fence(record.node, record.session_epoch, state)
-            self._causes[record.node] = Cause(stays_off=record.stays_off, powered_on=record.powered_on)
+            self._causes[record.node] = Cause(
+                stays_off=record.stays_off, powered_on=record.powered_on, spec=record.spec
+            )
 
     def _fence(self, node: NodeName, session_epoch: int, state: FenceState) -> Fence:
         return Fence(FenceKind.POWER, node, session_epoch, GroupName(""), 0, state, self._clock())
@@ -97,11 +100,12 @@ class Fences:
         self._desk.order(spec, session_epoch)
         return True
 
-    def verify(self, spec: FenceSpec, session_epoch: int) -> None:
-        """Read again whether the node is off."""
+    def verify(self, spec: FenceSpec, session_epoch: int, revision: int) -> None:
+        """Read again whether the node is off. `revision`: at which the fence was set so."""
         node = spec.node
         if self._desk.busy(node) or self._clock() - self._read.get(node, float("-inf")) < _READ_AGAIN:
             return
+        self._causes[node] = replace(self._causes[node], spec=revision)
         self._desk.read(spec, session_epoch)
 
     def collect(self) -> None:
@@ -128,7 +132,7 @@ class Fences:
             after = self.known[node] = taker.contradicted(fence, sighting, read_at)
             if after.state is FenceState.MISSED and fence.state is not FenceState.MISSED:
                 self._unsaved.add(node)
-                self.found_missing.add(node)
+                self.found_missing[node] = self._causes[node].spec
                 self._log.tell_once(self._matter(node), "missed", "event-fence-missed", node=node, grave=True)
             silent_at = self._causes[node].silent_at
             if silent_at is None or sighting is None or not self._desk.busy(node):
@@ -188,6 +192,7 @@ class Fences:
             missed=missed,
             stays_off=cause.stays_off,
             powered_on=cause.powered_on,
+            spec=cause.spec,
         )
         return Put(keys.fence(fence.node), record.model_dump_json())
 

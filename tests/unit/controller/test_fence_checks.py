@@ -123,7 +123,7 @@ def test_no_fence_is_read_while_an_owner_is_silent_nor_one_that_was_ordered() ->
 
 def test_what_is_known_about_a_fence_is_about_how_it_was_set() -> None:
     turn = Round()
-    turn.checks.note_missed(turn.led, cluster(), {A})
+    turn.checks.note_missed(turn.led, cluster(), {A: 5})
     assert turn.checks.missed(cluster()) == {A}
     turn.go(cluster(), 10.0)
     assert turn.asked == [B]
@@ -131,6 +131,21 @@ def test_what_is_known_about_a_fence_is_about_how_it_was_set() -> None:
     turn.go(cluster(revision=6), 10.0)
     assert A in turn.asked
     assert turn.problem() is None
+
+
+def test_a_fence_that_was_set_anew_while_the_old_one_was_under_way_is_relied_on() -> None:
+    turn = Round()
+    turn.checks.note_missed(turn.led, cluster(revision=6), {A: 5})
+    assert turn.checks.missed(cluster(revision=6)) == frozenset()
+    turn.go(cluster(revision=6), 10.0)
+    turn.checks.note_missed(turn.led, cluster(revision=6), {A: 5})
+    assert turn.problem() is None, "what is known about it as it is set now stands"
+
+
+def test_a_fence_of_which_an_older_release_did_not_note_how_it_was_set_counts_for_nothing() -> None:
+    turn = Round()
+    turn.checks.note_missed(turn.led, cluster(), {A: 0})
+    assert turn.checks.missed(cluster()) == {A}
 
 
 def test_a_fence_that_is_no_more_is_forgotten() -> None:

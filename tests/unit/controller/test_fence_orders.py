@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appliance.cluster import keys
-from appliance.cluster.decided import FenceRequest, FenceSpec
+from appliance.cluster.decided import FenceRecord, FenceRequest, FenceSpec
 from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.coordination.store import Delete, Outcome, Put
+from appliance.ownership.taker import Sighting
 from controller.election import Led
 from controller.events import DecisionLog
 from controller.failover import Failover
-from controller.fencing.progress import Fences
+from controller.fencing.desk import Errand, Report
+from controller.fencing.progress import Cause, Fences
 from controller.view import Seen
 from tests.unit.controller.situations import group
 from tests.unit.controller.test_cases import EPOCHS, known
@@ -25,9 +27,11 @@ class Agreeable:
     """A store in which every guard holds."""
 
     changed: list[str] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
 
     def transact(self, guards: Any, changes: list[Put | Delete], **_: Any) -> Outcome:
         self.changed += [each.key for each in changes]
+        self.values |= {each.key: each.value for each in changes if isinstance(each, Put)}
         return Outcome(succeeded=True, revision=1000)
 
 
@@ -36,12 +40,20 @@ class Desk:
     """Notes what is ordered."""
 
     ordered: list[tuple[NodeName, int]] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
 
     def busy(self, node: NodeName) -> bool:
         return False
 
     def order(self, spec: FenceSpec, session_epoch: int) -> None:
         self.ordered.append((spec.node, session_epoch))
+
+    def read(self, spec: FenceSpec, session_epoch: int) -> None:
+        self.reports.append(Report(spec.node, session_epoch, Errand.READ, None, True))
+
+    def collect(self) -> list[Report]:
+        reports, self.reports = self.reports, []
+        return reports
 
 
 def failover(desk: Any) -> Failover:
@@ -75,3 +87,24 @@ def test_a_node_that_cannot_let_go_is_cut_off_whatever_delay_its_fence_has() -> 
         hand.fences.healed(frozenset())
         hand.cut_off_stuck(led, seen, {GroupName("g"): A})
     assert desk.ordered == [(A, EPOCHS["a"])]
+
+
+def test_a_fence_that_missed_is_named_as_it_was_set_when_it_read_off_by_whichever_leader() -> None:
+    """It may have been set anew while it was under way: what is known of the old one is not about the new one."""
+    spec, store = FenceSpec(node=A, agent="fence_x"), Agreeable()
+    led: Any = Led(store, 7, Seconds(1.0))  # type: ignore[arg-type]
+    for readings, expected in (([], 5), ([6], 6)):
+        hand = failover(Desk())
+        assert hand.fences.order(led, spec, 11, [], Cause("event-fence-requested", {"by": "me"}, spec=5))
+        hand.fences._desk.read(spec, 11)
+        for revision in readings:
+            hand.fences.verify(spec, 11, revision)
+        hand.fences.collect()
+        hand.fences.save(led)
+        record = FenceRecord.model_validate_json(store.values[keys.fence(A)])
+        assert record.spec == expected
+        another = failover(Desk())
+        another.fences.take_over([record])
+        another.fences.watch({A: Sighting(500, 999.0, 11, 1.0)}, 1000.0)
+        another.fences.watch({A: Sighting(501, 1002.0, 11, 1.0)}, 1003.0)
+        assert another.fences.found_missing == {A: expected}
