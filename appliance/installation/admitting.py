@@ -71,7 +71,7 @@ class Admitting:
             if peer is None or node is None or revoked.contains(store, peer.serial):
                 raise PosthouseError("join-stranger")
             if isinstance(request, messages.CertifyRequest):
-                return messages.CertifyAnswer(certificates=self._sign(store, node, request.requests))
+                return messages.CertifyAnswer(certificates=self._certify(store, node, request.requests))
             return self._vote(store, node)
 
     @property
@@ -115,6 +115,17 @@ class Admitting:
             secrets=self._secrets() if Role.CONTROL in node.roles else {},
             revoked=revoked.read(store),
         )
+
+    def _certify(self, store: Store, node: Node, asked: Mapping[str, str]) -> dict[str, str]:
+        """Certificates for a node of the cluster. A removal revokes what was noted until the node's record went: whose
+        record is gone after the note, or another server's, gets nothing."""
+        signed = self._sign(store, node, asked)
+        still = cluster_state.nodes(store).get(node.name)
+        if still is None or still.number != node.number:
+            made = (x509.load_pem_x509_certificate(each.encode()) for each in signed.values())
+            issued.withdraw(store, self._authority(), node.name, made)
+            raise PosthouseError("join-stranger")
+        return signed
 
     def _sign(self, store: Store, node: Node, asked: Mapping[str, str]) -> dict[str, str]:
         """A certificate for every pair that the node's roles ask for, noted; all names are ours to say."""

@@ -59,6 +59,13 @@ def revoke(store: Store, authority: Authority, node: NodeName) -> None:
         _extend(store, authority, entries, [Delete(record.key) for record in records])
 
 
+def withdraw(store: Store, authority: Authority, node: NodeName, certificates: Iterable[x509.Certificate]) -> None:
+    """Put these alone on the list, and note them no more: the name may be another server's by now."""
+    entries = [revocation.entry(node, each) for each in certificates]
+    if entries:
+        _extend(store, authority, entries, [Delete(keys.certificate(node, each.serial)) for each in entries])
+
+
 def begin(store: Store, authority: Authority) -> bool:
     """Make the first list, of nobody, where there is none; return whether it was made."""
     if store.get(keys.REVOKED) is not None:

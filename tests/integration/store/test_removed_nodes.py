@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from appliance import durable_files
+from appliance import durable_files, node_file, paths
 from appliance.cluster import keys
 from appliance.cluster.decided import Drain
 from appliance.cluster.model import Node, Ownership, OwnershipStage, Role, Session
@@ -23,10 +23,13 @@ from appliance.coordination.connection import Keys
 from appliance.coordination.etcd import EtcdStore
 from appliance.coordination.etcd_roles import EtcdRoles
 from appliance.coordination.store import Record, Store, StoreUnavailable
+from appliance.errors import PosthouseError
 from appliance.installation import issued, removal
+from appliance.installation import join_messages as messages
+from appliance.installation.admitting import Admitting, Peer
 from appliance.installation.removal import StillNeeded
 from appliance.node_file import NodeFile, StoreAccess
-from appliance.pki import revocation
+from appliance.pki import requests, revocation
 from appliance.pki.authority import Authority, Pair, Profile
 from appliance.pki.upkeep import LOOPBACK, authority_paths
 from tests.integration.etcd_server import EtcdServer, make_keys
@@ -66,11 +69,11 @@ class Cluster:
             address=ip_address("127.0.0.1"), store=StoreAccess(endpoints=(self.server.endpoint,)),
         )  # fmt: skip
 
-    def join(self, name: NodeName = GONE) -> Pair:
+    def join(self, name: NodeName = GONE, number: int = 1) -> Pair:
         """What the join service does for a node that may own groups; its pair."""
         pair = self.authority.issue(Profile.NODE, name, ["localhost"], LOOPBACK)
         issued.note(self.store, name, [pair.leaf()])
-        node = Node(name=name, roles=frozenset({Role.STORE}))
+        node = Node(name=name, roles=frozenset({Role.STORE}), hostname=f"{name}.example.com", number=number)
         self.store.put(keys.node(name), node.model_dump_json())
         self.roles.admit(name, node.roles)
         return pair
@@ -205,6 +208,35 @@ def test_a_certificate_that_is_signed_at_that_moment_is_revoked_as_well(cluster:
         cluster.remove(store)
     assert revoked.contains(cluster.store, revocation.entry(GONE, late).serial)
     assert not cluster.store.list(keys.CERTIFICATES)[0]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "its name is another server's"])
+def test_a_certificate_that_is_noted_after_its_node_was_removed_is_revoked_and_not_handed_out(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    monkeypatch.setattr(paths, "NODE_FILE", tmp_path / "node.yaml")
+    node_file.write(cluster.me, tmp_path / "node.yaml")
+    peer = Peer(GONE, revocation.entry(GONE, cluster.join().leaf()).serial)
+    asked = messages.CertifyRequest(requests={"node": requests.request(requests.new_key())})
+    admitting, note = Admitting(cluster.me, cluster.pki, "0.1.0"), issued.note
+    late: list[x509.Certificate] = []
+    successor: list[Pair] = []
+
+    def removed_first(store: Store, node: NodeName, certificates: Iterable[x509.Certificate]) -> None:
+        late.extend(certificates)
+        monkeypatch.setattr(issued, "note", note)
+        cluster.remove()
+        successor.extend([cluster.join(number=2)] if again else [])
+        note(store, node, late)
+
+    monkeypatch.setattr(issued, "note", removed_first)
+    with pytest.raises(PosthouseError) as refused:
+        admitting.answer(asked, peer)
+    assert refused.value.key == "join-stranger"
+    assert [revoked.contains(cluster.store, revocation.entry(GONE, each).serial) for each in late] == [True]
+    assert cluster.store.get(keys.certificate(GONE, revocation.entry(GONE, late[0]).serial)) is None
+    for pair in successor:
+        assert not revoked.contains(cluster.store, revocation.entry(GONE, pair.leaf()).serial)
 
 
 def test_the_list_forgets_what_has_ended_and_only_goes_forward(cluster: Cluster) -> None:
