@@ -43,8 +43,13 @@ _COMMON: Final = (f"--timeout={_SILENCE}", "--delete", "--modify-window=-1", "--
 RECEIVE: Final = ("rsync", "--server", "-lHogDtpre.iLsfxCIvu", *_COMMON, "--fsync", ".", ".")
 COMPARE: Final = ("rsync", "--server", "-nlHogDtpre.iLsfxCIvu", "--log-format=%i", *_COMMON, ".", ".")
 _LETTERS: Final = slice(0, 3)
-#: Files that went away while they were being read, as in a mailbox that is in use (rsync(1), exit values).
+#: Files that went away while they were being read (rsync(1), exit values): those that were left are copied.
 _VANISHED: Final = 24
+#: Files that could not be copied as they were found, as one that shrinks while it is read.
+_PARTIAL: Final = 23
+#: What may be in use is copied by a later copy.
+_AT_REST: Final = frozenset({0, _VANISHED})
+_IN_USE: Final = _AT_REST | {_PARTIAL}
 #: So long rsync may take to ask for its line.
 _START: Final = 10.0
 
@@ -53,12 +58,13 @@ _START: Final = 10.0
 Carrier = Callable[[int, int, Seconds], int]
 
 
-def copy(source: Path, carry: Carrier, deadline: Seconds, lock: int) -> None:
-    """Make the other side like `source`, which may be in use; what it holds at the end is on disk.
+def copy(source: Path, carry: Carrier, deadline: Seconds, lock: int, *, at_rest: bool) -> None:
+    """Make the other side like `source`; what it holds at the end is on disk. Unless `source` is `at_rest`, what
+    changes meanwhile may be left out.
 
     rsync holds the open file `lock` as well: one that outlives us keeps the next move away. Raises PosthouseError.
     """
-    _rsync(source, carry, deadline, lock, RECEIVE, "--fsync")
+    _rsync(source, carry, deadline, lock, RECEIVE, "--fsync", accept=_AT_REST if at_rest else _IN_USE)
 
 
 def differences(source: Path, carry: Carrier, deadline: Seconds, lock: int) -> list[str]:
@@ -95,7 +101,15 @@ def changed_after_completion(source: Path) -> Path | None:
     return None
 
 
-def _rsync(source: Path, carry: Carrier, deadline: Seconds, lock: int, wanted: tuple[str, ...], *words: str) -> str:
+def _rsync(
+    source: Path,
+    carry: Carrier,
+    deadline: Seconds,
+    lock: int,
+    wanted: tuple[str, ...],
+    *words: str,
+    accept: frozenset[int] = _AT_REST,
+) -> str:
     ours, theirs = socket.socketpair()
     with ours, theirs, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         shell = f"{sys.executable} -I -S {line.__file__} {theirs.fileno()}"
@@ -123,7 +137,7 @@ def _rsync(source: Path, carry: Carrier, deadline: Seconds, lock: int, wanted: t
         finally:
             process.kill()
             process.wait()
-        if status not in {0, _VANISHED}:
+        if status not in accept:
             raise PosthouseError("program-failed", program="rsync", detail=_said(errors))
         out.seek(0)
         return out.read().decode("utf-8", "replace")

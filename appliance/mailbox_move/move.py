@@ -59,8 +59,9 @@ class Target(ABC):
         """Raise Unavailable unless the mailbox would be taken in now."""
 
     @abstractmethod
-    def copy(self, source: Path, deadline: Seconds, lock: int) -> None:
-        """Make the home there like `source`, which may be in use; what it holds at the end is on disk."""
+    def copy(self, source: Path, deadline: Seconds, lock: int, *, at_rest: bool) -> None:
+        """Make the home there like `source`; what it holds at the end is on disk. Unless `source` is `at_rest`, what
+        changes meanwhile may be left out."""
 
     @abstractmethod
     def differences(self, source: Path, deadline: Seconds, lock: int) -> list[str]:
@@ -129,7 +130,7 @@ def _copy_in_use(old: Path, target: Target, lock: int, say: Callable[[str], None
         say("move-copying")
         begun = time.monotonic()
         if old.is_dir():
-            target.copy(old, _DAY, lock)
+            target.copy(old, _DAY, lock, at_rest=False)
         copies, took = copies + 1, time.monotonic() - begun
     return copies
 
@@ -145,7 +146,7 @@ def _hand_over(mailboxes: Mailboxes, mailbox: Mailbox, target: Target, lock: int
         rest.await_held(mailbox, _PATIENCE)
         rest.await_rest(mailbox, old, _PATIENCE)
         if old.is_dir():
-            target.copy(old, _HOLD, lock)
+            target.copy(old, _HOLD, lock, at_rest=True)
             if target.differences(old, _HOLD, lock):
                 raise Unavailable("move-no-rest", address=mailbox.address)
             mirror.note_complete(old)

@@ -65,8 +65,9 @@ def command(group: GroupName, mailbox_id: str, mode: Mode) -> list[str]:
     """What receives, or compares, on its standard input and output. Pure."""
     place = paths.volume(group) / home(mailbox_id)
     rsync = shlex.join(mirror.RECEIVE if mode is Mode.COPY else mirror.COMPARE)
-    # what stands in the home's folders, names included, is on disk before the sender hears that all went well
-    line = f"{rsync} && exec sync --file-system ." if mode is Mode.COPY else f"exec {rsync}"
+    # what stands in the home's folders, names included, is on disk before the sender hears how it went: also after
+    # files were left out (mirror.py), all others are there
+    line = f"{rsync}; status=$?; sync --file-system . && exit $status" if mode is Mode.COPY else f"exec {rsync}"
     return [
         *_unit(group, mailbox_id, f"TemporaryFileSystem=/srv:ro BindPaths={place} WorkingDirectory={place}".split()),
         *("/bin/sh", "-c", line),

@@ -51,9 +51,9 @@ class Here(Target):
     def require(self) -> None:
         reception.require_here(self.group)
 
-    def copy(self, source: Path, deadline: Seconds, lock: int) -> None:
+    def copy(self, source: Path, deadline: Seconds, lock: int, *, at_rest: bool) -> None:
         reception.make_ready(self.group, self._mailbox.id, Mode.COPY)
-        mirror.copy(source, self._carrier(Mode.COPY), deadline, lock)
+        mirror.copy(source, self._carrier(Mode.COPY), deadline, lock, at_rest=at_rest)
 
     def differences(self, source: Path, deadline: Seconds, lock: int) -> list[str]:
         reception.make_ready(self.group, self._mailbox.id, Mode.COMPARE)
@@ -94,8 +94,8 @@ class There(Target):
 
         asyncio.run(ask())
 
-    def copy(self, source: Path, deadline: Seconds, lock: int) -> None:
-        mirror.copy(source, self._carrier(Mode.COPY), deadline, lock)
+    def copy(self, source: Path, deadline: Seconds, lock: int, *, at_rest: bool) -> None:
+        mirror.copy(source, self._carrier(Mode.COPY), deadline, lock, at_rest=at_rest)
 
     def differences(self, source: Path, deadline: Seconds, lock: int) -> list[str]:
         return mirror.differences(source, self._carrier(Mode.COMPARE), deadline, lock)

@@ -127,6 +127,50 @@ def test_nothing_is_lost_while_everybody_works_in_mailboxes_that_move_there_and_
     print(outcome, [round(each["held"] or 0.0, 1) for each in moves])
 
 
+_SHRINKS = """
+import os, subprocess, sys, threading
+from pathlib import Path
+from appliance.errors import PosthouseError
+from appliance.mailbox_move import mirror
+from tempfile import mkdtemp
+
+source, target = Path(mkdtemp()), Path(mkdtemp())
+shrinks, after = source / "dovecot.index.log", source / "dovecot.later"
+shrinks.write_bytes(os.urandom(8_000_000))
+after.write_text("after")
+for each in (source, target, shrinks, after):
+    os.chown(each, *(mirror.durable_files.user_id("vmail"), mirror.durable_files.group_id("vmail")))
+
+def hand_on(come, sink):
+    passed = 0
+    while data := os.read(come, 65536):
+        passed += len(data)
+        if passed > 1_000_000:
+            os.truncate(shrinks, 2_000_000)
+        sink.write(data)
+        sink.flush()
+
+def carry(come, go, deadline):
+    words = {"stdin": subprocess.PIPE, "stdout": go, "cwd": target, "user": "vmail", "group": "vmail"}
+    receiving = subprocess.Popen(mirror.RECEIVE, **words)
+    threading.Thread(target=hand_on, args=(os.dup(come), receiving.stdin), daemon=True).start()
+    return receiving.wait(deadline)
+
+try:
+    mirror.copy(source, carry, 60.0, os.open(os.devnull, os.O_RDONLY), at_rest=sys.argv[1] == "rest")
+    print("copied")
+except PosthouseError as error:
+    print(error.key)
+print((target / "dovecot.later").read_text())
+"""
+
+
+@pytest.mark.parametrize(("use", "told"), [("use", "copied"), ("rest", "program-failed")])
+def test_a_file_that_shrinks_while_it_is_read_is_left_to_the_copy_at_rest(pair: Node, use: str, told: str) -> None:
+    said = pair.run("/opt/posthouse/bin/python", "-c", _SHRINKS, use, timeout=90).stdout
+    assert said.split() == [told, "after"]
+
+
 def tried(node: Node) -> bool:
     """Have everything that waits tried at once; never what is waited for."""
     for group in ("mail", "two"):

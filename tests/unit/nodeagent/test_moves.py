@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -121,6 +123,20 @@ def test_the_receiving_side_sees_one_home_and_ends_with_the_group() -> None:
     assert "-n" in reception.command(OTHER, ID, Mode.COMPARE)[-1], "a comparison writes nothing"
     for mode in (Mode.COPY, Mode.COMPARE):  # a link out of the home would lead Dovecot to another's mail
         assert "--safe-links" in reception.command(OTHER, ID, mode)[-1]
+
+
+@pytest.mark.parametrize("copied", [0, 12, 23, 24])
+@pytest.mark.parametrize("synchronised", [0, 1])
+def test_what_was_received_is_on_disk_before_it_is_told_how_it_went(
+    copied: int, synchronised: int, tmp_path: Path
+) -> None:
+    for name, status in (("rsync", copied), ("sync", synchronised)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/done\nexit {status}\n")
+        (tmp_path / name).chmod(0o700)
+    shell = reception.command(OTHER, ID, Mode.COPY)[-3:]
+    told = subprocess.run(shell, env={"PATH": str(tmp_path)}, check=False, timeout=20).returncode
+    assert (tmp_path / "done").read_text().split() == ["rsync", "sync"]
+    assert told == (synchronised or copied)
 
 
 def test_frames_come_through_whole_and_a_cut_is_no_end() -> None:
