@@ -184,17 +184,17 @@ class Mailboxes:
         self._modify(any_address(mailbox.address), {s.MOVING: [(Edit.REPLACE, [target])]})
 
     def let_go(self, mailbox: Mailbox) -> None:
-        """End a hold; the mailbox stays where it is. Raises NotFound."""
+        """End a hold; the mailbox is where it is. Raises NotFound."""
         self._modify(any_address(mailbox.address), {s.MOVING: [(Edit.REPLACE, [])]})
 
     def move(self, mailbox: Mailbox, target: str) -> None:
-        """Give a held mailbox to `target` and end the hold, in one step.
+        """Give a held mailbox to `target`, which holds it from now on: until `let_go`, when the switch is safe.
 
         Raises ChangedMeanwhile when the hold was ended or the mailbox moved by somebody else, NotFound.
         """
         edits: Changes = {
             s.GROUP: [(Edit.DELETE, [mailbox.group]), (Edit.ADD, [target])],
-            s.MOVING: [(Edit.DELETE, [target])],
+            s.MOVING: [(Edit.DELETE, [target]), (Edit.ADD, [target])],  # only if the hold still stands
         }
         try:
             self._modify(any_address(mailbox.address), edits)

@@ -5,7 +5,8 @@
 | copy, again until little is left | in use where it was | a copy that the next run completes |
 | hold: a mark in the directory | logins and deliveries are put off | the agent takes the mark away |
 | rest, last copy, compared | put off | likewise |
-| switch: group and mark in one write | served by the target | the agent clears away what is left |
+| switch: the group, if the mark still stands | put off by the target | the target's agent takes the mark away |
+| mark away once a second server has the switch | served by the target | the agent clears away what is left |
 | old copy removed | served by the target | likewise |
 """
 
@@ -89,9 +90,9 @@ def move(mailboxes: Mailboxes, mailbox: Mailbox, target: Target, say: Callable[[
         old = paths.volume(source) / mailbox.path
         leftovers.note(source, mailbox)
         copies = _copy_in_use(old, target, lock, say)
-        held = _hand_over(mailboxes, mailbox, target, lock, say)
+        held, safe = _hand_over(mailboxes, mailbox, target, lock, say)
         # not what a copy of the directory says, which may be behind: what was just written
-        if mailboxes.replicated():  # else the write may get lost with its server: the agent looks again later
+        if safe:  # else the write may get lost with its server: the agent looks again later
             clear_away(replace(mailbox, group=target.group), say)
         return Moved(mailbox.address, source, target.group, copies, held)
 
@@ -101,6 +102,10 @@ def let_go_abandoned(mailboxes: Mailboxes, group: GroupName) -> list[Mailbox]:
     found = []
     for mailbox in list(mailboxes.held(group)):
         with suppress(Unavailable), _alone(mailbox):
+            if mailbox.moving_to == mailbox.group:  # switched already, perhaps on the writer alone
+                mailboxes.confirm_group(mailbox, mailbox.group)
+                if not mailboxes.replicated():
+                    continue
             mailboxes.let_go(mailbox)
             found.append(mailbox)
     return found
@@ -135,8 +140,11 @@ def _copy_in_use(old: Path, target: Target, lock: int, say: Callable[[str], None
     return copies
 
 
-def _hand_over(mailboxes: Mailboxes, mailbox: Mailbox, target: Target, lock: int, say: Callable[[str], None]) -> float:
-    """Hold, copy the rest, switch; how long it was held (seconds). Whatever fails, the hold ends."""
+def _hand_over(
+    mailboxes: Mailboxes, mailbox: Mailbox, target: Target, lock: int, say: Callable[[str], None]
+) -> tuple[float, bool]:
+    """Hold, copy the rest, switch; how long it was held (seconds), and whether the switch outlives the directory's
+    writer. Whatever fails, the hold ends."""
     source = GroupName(mailbox.group)
     old = paths.volume(source) / mailbox.path
     say("move-holding")
@@ -152,6 +160,9 @@ def _hand_over(mailboxes: Mailboxes, mailbox: Mailbox, target: Target, lock: int
             mirror.note_complete(old)
         require_here(source)
         mailboxes.move(mailbox, target.group)
+        # what the target takes in must not be forgotten with a writer that alone knows where the mailbox is
+        safe = mailboxes.replicated()
+        mailboxes.let_go(mailbox)
     except BaseException:
         with suppress(NotFound):
             mailboxes.let_go(mailbox)
@@ -161,7 +172,7 @@ def _hand_over(mailboxes: Mailboxes, mailbox: Mailbox, target: Target, lock: int
     with suppress(PosthouseError):  # the agents have caches forget as well
         rest.forget(source, mailbox)
         target.await_served(_PATIENCE)
-    return time.monotonic() - begun
+    return time.monotonic() - begun, safe
 
 
 def clear_away(mailbox: Mailbox, say: Callable[[str], None]) -> None:

@@ -121,8 +121,12 @@ def start() -> None:
     lab = Lab.create(NAME)
     beside: list[Process] = []
     try:
-        with lab.enter():
-            cluster = Cluster.build(lab, FenceDevice(lab), step=_step)
+        fence = FenceDevice(lab).start()  # the nodes' fences are read when they are set
+        try:
+            with lab.enter():
+                cluster = Cluster.build(lab, fence, step=_step)
+        finally:
+            fence.stop()
         beside.append(background.switch(lab))
         accounts = tuple(Account(f"{name}@{DOMAIN}", secrets.token_urlsafe(12)) for name in ("alice", "bob"))
         people(cluster, accounts)
