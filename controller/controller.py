@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from appliance.clock import boottime
 from appliance.cluster import keys
-from appliance.cluster.decided import ControllerReport, FenceCheck, FenceRecord, Placement
+from appliance.cluster.decided import ControllerReport, FenceCheck, FenceRecord, Placement, PowerOns
 from appliance.cluster.model import Fact
 from appliance.cluster.names import NodeName, Seconds
 from appliance.cluster.report import Notice
@@ -252,7 +252,7 @@ class Controller:
         self.checks.take_over(self._read(keys.FENCE_CHECKS, FenceCheck))
         self.log.take_over(self._store, _READ_ALL)
         self.placing.take_over({each.group: each for each in placements})
-        self.fences.take_over(fences)
+        self.fences.take_over(fences, self._read(keys.POWER_ONS, PowerOns))
         self.epoch, self._since, self._reported = led.epoch, datetime.now(UTC), None
         self.log.tell("event-leads", node=self.node, facts={"epoch": led.epoch})
 
@@ -283,7 +283,7 @@ class Controller:
             self.failover.power_on(led, known)
         self.checks.step(led, known, now, self._setting("controller.fence_check_every"))
         if self._eyes.settled(self.timing):
-            fences = self.checks.standing(known)
+            fences = self._fences_standing(known)
             standing = alarms.standing(known, well_kept, self.placing.goals, self.failover.operator_needed, fences)
             self.teller.step(standing, self._viewer.view.settings, now)
         self._busy = (
@@ -291,6 +291,10 @@ class Controller:
             or self.fences.active
             or len(well_kept) < sum(goal is not None for goal in self.placing.goals.values())
         )
+
+    def _fences_standing(self, known: Known) -> dict[NodeName, Notice]:
+        """What is wrong with a node's fence, or that the node is held off."""
+        return {**self.checks.standing(known), **self.fences.held_off()}
 
     def _setting(self, name: str) -> Any:
         """A setting of the whole system; a stored value that is not valid counts for nothing."""
@@ -322,7 +326,7 @@ class Controller:
         found = [*self.teller.notices, *([] if self._refused is None else [self._refused])]
         for node, detail in sorted(self.fences.failures.items()):
             found.append(Notice(key="notice-fence-failed", facts={"node": node, "detail": detail}, grave=True))
-        found += self.checks.standing(known).values()
+        found += self._fences_standing(known).values()
         for group, node in sorted(self.patience.stuck.items()):
             found.append(Notice(key="notice-move-stuck", facts={"group": group, "node": node}, grave=True))
         unreadable = {*known.view.unreadable}

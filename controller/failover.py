@@ -180,7 +180,10 @@ class Failover:
                 return  # what is left to the store without this node, the next look tells
 
     def power_on(self, led: Led, known: Known) -> None:
-        """Nodes that were cut off and own nothing any more: switched on, once. Raises StoreUnavailable, NotLeading."""
+        """Nodes that were cut off and own nothing any more: switched on, once, unless that was so too often of late.
+
+        Raises StoreUnavailable, NotLeading.
+        """
         for node, fence in list(self.fences.known.items()):
             session, spec = known.look.sessions.get(node), known.specs.get(node)
             owns = (node, fence.session_epoch) in known.by_session or known.look.unreadable_owners

@@ -85,7 +85,8 @@ class FenceRecord(Fact):
 
     `missed`: it read off and the session was renewed after that. `stays_off`: an operator asked for it.
     `powered_on`: the node was switched on again, or that was tried. `spec`: the mod revision of the FenceSpec by which
-    it was ordered, or read last; 0: of an older release, which did not note it.
+    it was ordered, or read last; 0: of an older release, which did not note it. `held_off`: it had been switched on too
+    often of late (`PowerOns`), and stays off.
     """
 
     node: CheckedNodeName
@@ -96,6 +97,16 @@ class FenceRecord(Fact):
     stays_off: bool = False
     powered_on: bool = False
     spec: int = Field(default=0, ge=0)
+    held_off: bool = False
+
+
+class PowerOns(Fact):
+    """When the leaders had a node switched on again after it was cut off, `power-ons/NODE`: the latest times, by their
+    wall clocks. It outlives the fences' records, which end when the node is back.
+    """
+
+    node: CheckedNodeName
+    at: tuple[datetime, ...] = ()
 
 
 class FenceProblem(StrEnum):

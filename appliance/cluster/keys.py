@@ -29,6 +29,7 @@ LEADER = PREFIX + "leader"
 PLACEMENTS = PREFIX + "placements/"
 FENCES = PREFIX + "fences/"
 FENCE_CHECKS = PREFIX + "fence-checks/"
+POWER_ONS = PREFIX + "power-ons/"
 EVENTS = PREFIX + "events/"
 CONTROLLER = PREFIX + "controller"
 RUNS = PREFIX + "runs/"
@@ -109,6 +110,11 @@ def fence(name: NodeName) -> str:
 def fence_check(name: NodeName) -> str:
     """What the node's fence answered last."""
     return FENCE_CHECKS + name
+
+
+def power_ons(name: NodeName) -> str:
+    """When the node was switched on again after it was cut off."""
+    return POWER_ONS + name
 
 
 def observation(observer: NodeName) -> str:

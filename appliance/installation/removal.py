@@ -149,7 +149,7 @@ def _forget(store: Store, name: NodeName) -> None:
             *(record.key for record in store.list(f"{keys.STOPPED}{name}/")[0]),
             *(record.key for record in store.list(f"{keys.SETTINGS}node/{name}/")[0]),
             keys.drained(name), keys.fence_spec(name), keys.fence_check(name), keys.session(name), keys.fence(name),
-            keys.status(name),
+            keys.status(name), keys.power_ons(name),
             keys.observation(name), keys.acknowledgement(name), keys.fence_request(name),
             cluster_state.JOINS + name, keys.node(name),
         ]  # fmt: skip

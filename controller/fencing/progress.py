@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from appliance.cluster import keys
-from appliance.cluster.decided import FenceProgress, FenceRecord, FenceSpec
+from appliance.cluster.decided import FenceProgress, FenceRecord, FenceSpec, PowerOns
 from appliance.cluster.names import GroupName, NodeName
+from appliance.cluster.report import Notice
 from appliance.coordination.store import Guard, Put
 from appliance.ownership import taker
 from appliance.ownership.taker import Fence, FenceKind, FenceState, Sightings
@@ -19,6 +21,9 @@ from controller.fencing.desk import Errand, FenceDesk, Report
 _READ_AGAIN = 0.5
 #: So long a node stays off at least: whoever took its groups starts them first, and a power supply has discharged.
 REST = 10.0
+#: So often within so long a node is switched on again. One that is lost once more after that stays off: each time its
+#: groups were down for the moments of another take-over.
+POWER_ONS, OF_LATE = 3, timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Cause:
 
     `silent_at`: the session's revision when the node was silent, on which the order rests; None: its silence is not
     the cause. `stays_off`: an operator asked for it. `spec`: how the fence was set when it was ordered, or read last.
+    `held_off`: it was switched on too often of late.
     """
 
     key: str = ""
@@ -35,15 +41,31 @@ class Cause:
     stays_off: bool = False
     powered_on: bool = False
     spec: int = 0
+    held_off: bool = False
+
+
+def _today() -> datetime:
+    return datetime.now(UTC)
 
 
 class Fences:
-    """The leader's fences: `known` is what the protocol is asked with, `failures` what went wrong last, by node."""
+    """The leader's fences: `known` is what the protocol is asked with, `failures` what went wrong last, by node.
 
-    def __init__(self, desk: FenceDesk, log: DecisionLog, clock: Callable[[], float]) -> None:
+    `today`, the wall clock, only counts how often nodes were switched on: another leader goes on counting.
+    """
+
+    def __init__(
+        self,
+        desk: FenceDesk,
+        log: DecisionLog,
+        clock: Callable[[], float],
+        today: Callable[[], datetime] = _today,
+    ) -> None:
         self._desk = desk
         self._log = log
         self._clock = clock
+        self._today = today
+        self._power_ons: dict[NodeName, tuple[datetime, ...]] = {}
         self._wanted: dict[tuple[NodeName, int], float] = {}
         self._read: dict[NodeName, float] = {}
         self._unsaved: set[NodeName] = set()
@@ -53,18 +75,22 @@ class Fences:
         #: Nodes whose fence was found to hit something else, and how it was set; whoever has noted that takes them out.
         self.found_missing: dict[NodeName, int] = {}
 
-    def take_over(self, records: Iterable[FenceRecord]) -> None:
+    def take_over(self, records: Iterable[FenceRecord], power_ons: Iterable[PowerOns] = ()) -> None:
         """A leadership begins: go on from what another leader left. Its times are not ours: they count from now."""
         self._wanted.clear()
         self._unsaved.clear()
         self.failures.clear()
         self.found_missing.clear()
         self.known, self._causes = {}, {}
+        self._power_ons = {each.node: each.at for each in power_ons}
         for record in records:
             state = FenceState.MISSED if record.missed else FenceState(record.progress.value)
             self.known[record.node] = self._fence(record.node, record.session_epoch, state)
             self._causes[record.node] = Cause(
-                stays_off=record.stays_off, powered_on=record.powered_on, spec=record.spec
+                stays_off=record.stays_off,
+                powered_on=record.powered_on,
+                spec=record.spec,
+                held_off=record.held_off,
             )
 
     def _fence(self, node: NodeName, session_epoch: int, state: FenceState) -> Fence:
@@ -164,17 +190,36 @@ class Fences:
     def may_power_on(self, node: NodeName) -> bool:
         """Whether the node was cut off a while ago, not at an operator's wish, and not switched on again since."""
         fence, cause = self.known[node], self._causes[node]
-        done = cause.stays_off or cause.powered_on or self._desk.busy(node)
+        done = cause.stays_off or cause.held_off or cause.powered_on or self._desk.busy(node)
         return fence.state is FenceState.VERIFIED and not done and self._clock() - fence.at >= REST
 
     def power_on(self, led: Led, spec: FenceSpec) -> None:
-        """Switch a node on that was cut off, once. Raises StoreUnavailable, NotLeading."""
-        node = spec.node
+        """Switch a node on that was cut off, once; or hold it off. Raises StoreUnavailable, NotLeading."""
+        node, now = spec.node, self._today()
+        recent = tuple(at for at in self._power_ons.get(node, ()) if abs(now - at) < OF_LATE)
+        if len(recent) >= POWER_ONS:
+            self._hold_off(led, node)
+            return
         fence, cause = self.known[node], replace(self._causes[node], powered_on=True)
-        led.must_write([self._put(fence, cause)])
-        self._causes[node] = cause
+        counted = PowerOns(node=node, at=(*recent, now))
+        led.must_write([self._put(fence, cause), Put(keys.power_ons(node), counted.model_dump_json())])
+        self._causes[node], self._power_ons[node] = cause, counted.at
         self._log.tell("event-power-on", node=node, facts={"agent": spec.agent})
         self._desk.power_on(spec, fence.session_epoch)
+
+    def _hold_off(self, led: Led, node: NodeName) -> None:
+        cause = replace(self._causes[node], held_off=True)
+        led.must_write([self._put(self.known[node], cause)])
+        self._causes[node] = cause
+        self._log.tell("event-held-off", node=node, facts={"times": POWER_ONS}, grave=True)
+
+    def held_off(self) -> dict[NodeName, Notice]:
+        """Nodes that were switched on too often of late and stay off, until somebody switches them on by hand."""
+        return {
+            node: Notice(key="alert-node-held-off", facts={"node": node, "times": POWER_ONS}, grave=True)
+            for node, cause in sorted(self._causes.items())
+            if cause.held_off
+        }
 
     def save(self, led: Led) -> None:
         """Write what changed. Raises StoreUnavailable, NotLeading."""
@@ -193,6 +238,7 @@ class Fences:
             stays_off=cause.stays_off,
             powered_on=cause.powered_on,
             spec=cause.spec,
+            held_off=cause.held_off,
         )
         return Put(keys.fence(fence.node), record.model_dump_json())
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.cluster import keys
-from appliance.cluster.decided import FenceCheck, FenceProblem, FenceProgress, FenceRequest
+from appliance.cluster.decided import FenceCheck, FenceProblem, FenceProgress, FenceRequest, PowerOns
 from appliance.cluster.names import NodeName
 from controller.fencing.progress import REST
 from tests.integration.controller.stage import Stage
@@ -144,6 +145,30 @@ def test_a_node_that_an_operator_had_cut_off_stays_off(stage: Stage) -> None:
     assert record.stays_off
     rest_is_over(stage)
     assert plug.read_text() == "off"
+
+
+def test_a_node_that_was_switched_on_often_stays_off_until_somebody_switches_it_on(stage: Stage) -> None:
+    plug = owned_by_a(stage)
+    counted = PowerOns(node=A, at=(datetime.now(UTC),) * 2)
+    stage.store.put(keys.power_ons(A), counted.model_dump_json())
+    stage.controllers["b"].kill()
+    stage.controller("c")
+    stage.wait_until("another one leads", lambda: stage.leader() == "c")
+    stage.keepers["a"].die()
+    stage.wait_until("switched on the third time", lambda: plug.read_text() == "on" and stage.told("event-power-on"))
+    stage.node("a")
+    stage.wait_until("it is back", lambda: stage.told("event-node-back"))
+    stage.group("one", "a")
+    stage.wait_owned({"one": "a"})
+    stage.group("one", "a", "b")
+    stage.keepers["a"].die()
+    stage.wait_until("told", lambda: stage.told("event-held-off"))
+    assert plug.read_text() == "off"
+    stage.wait_until("told to people", lambda: (r := stage.report()) and r.notices)
+    assert [notice.key for notice in stage.report().notices] == ["alert-node-held-off"]  # type: ignore[union-attr]
+    plug.write_text("on")
+    stage.node("a")
+    stage.wait_until("nothing stands against it", lambda: (r := stage.report()) and not r.notices)
 
 
 def test_no_node_is_switched_on_where_that_is_not_wanted(stage: Stage) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance.cluster import keys
-from appliance.cluster.decided import FenceRecord, FenceRequest, FenceSpec
+from appliance.cluster.decided import ClusterEvent, FenceProgress, FenceRecord, FenceRequest, FenceSpec, PowerOns
 from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.coordination.store import Delete, Outcome, Put
 from appliance.ownership.taker import Sighting
@@ -14,7 +15,7 @@ from controller.election import Led
 from controller.events import DecisionLog
 from controller.failover import Failover
 from controller.fencing.desk import Errand, Report
-from controller.fencing.progress import Cause, Fences
+from controller.fencing.progress import REST, Cause, Fences
 from controller.view import Seen
 from tests.unit.controller.situations import group
 from tests.unit.controller.test_cases import EPOCHS, known
@@ -41,6 +42,7 @@ class Desk:
 
     ordered: list[tuple[NodeName, int]] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
+    switched_on: list[int] = field(default_factory=list)
 
     def busy(self, node: NodeName) -> bool:
         return False
@@ -50,6 +52,9 @@ class Desk:
 
     def read(self, spec: FenceSpec, session_epoch: int) -> None:
         self.reports.append(Report(spec.node, session_epoch, Errand.READ, None, True))
+
+    def power_on(self, spec: FenceSpec, session_epoch: int) -> None:
+        self.switched_on.append(session_epoch)
 
     def collect(self) -> list[Report]:
         reports, self.reports = self.reports, []
@@ -108,3 +113,65 @@ def test_a_fence_that_missed_is_named_as_it_was_set_when_it_read_off_by_whicheve
         another.fences.watch({A: Sighting(500, 999.0, 11, 1.0)}, 1000.0)
         another.fences.watch({A: Sighting(501, 1002.0, 11, 1.0)}, 1003.0)
         assert another.fences.found_missing == {A: expected}
+
+
+@dataclass
+class Crashes:
+    """A node that is cut off again and again; each time another leader goes on from what stands in the store."""
+
+    store: Agreeable = field(default_factory=Agreeable)
+    desk: Desk = field(default_factory=Desk)
+    log: DecisionLog = field(default_factory=lambda: DecisionLog(NodeName("b")))
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    epoch: int = 11
+    fences: Fences = field(init=False)
+
+    @property
+    def led(self) -> Any:
+        return Led(self.store, 7, Seconds(1.0))  # type: ignore[arg-type]
+
+    def leader(self) -> Fences:
+        """A new one, whose rest for the nodes that are off has passed."""
+        monotonic = iter([0.0])
+        self.fences = Fences(self.desk, self.log, lambda: next(monotonic, REST), lambda: self.now)  # type: ignore[arg-type]
+        kept = self.store.values
+        records = [FenceRecord.model_validate_json(text) for key, text in kept.items() if key == keys.fence(A)]
+        counts = [PowerOns.model_validate_json(text) for key, text in kept.items() if key == keys.power_ons(A)]
+        self.fences.take_over(records, counts)
+        return self.fences
+
+    def crash(self, after: timedelta = timedelta(minutes=5)) -> bool:
+        """So long after the last time; whether it was switched on."""
+        self.now += after
+        self.epoch += 1
+        fenced = FenceRecord(node=A, session_epoch=self.epoch, progress=FenceProgress.VERIFIED)
+        self.store.values[keys.fence(A)] = fenced.model_dump_json()
+        fences = self.leader()
+        if fences.may_power_on(A):
+            fences.power_on(self.led, FenceSpec(node=A, agent="fence_x"))
+        return self.epoch in self.desk.switched_on
+
+
+def test_a_node_that_is_lost_again_and_again_stays_off_and_that_is_told_until_it_is_back() -> None:
+    turn = Crashes()
+    assert [turn.crash() for _ in range(4)] == [True, True, True, False]
+    turn.log.flush(turn.led)
+    told = [text for key, text in sorted(turn.store.values.items()) if key.startswith(keys.EVENTS)]
+    assert [ClusterEvent.model_validate_json(text).key for text in told] == ["event-power-on"] * 3 + ["event-held-off"]
+    for fences in (turn.fences, turn.leader()):
+        assert [(notice.key, notice.grave) for notice in fences.held_off().values()] == [("alert-node-held-off", True)]
+        assert not fences.may_power_on(A), "it stays off, however long"
+    turn.fences.forget(A)
+    assert turn.fences.held_off() == {}
+
+
+def test_a_node_that_is_lost_now_and_then_is_switched_on_each_time() -> None:
+    turn = Crashes()
+    assert all(turn.crash(timedelta(minutes=21)) for _ in range(8))
+    assert len(PowerOns.model_validate_json(turn.store.values[keys.power_ons(A)]).at) == 3
+
+
+def test_a_clock_that_was_far_ahead_keeps_no_node_off() -> None:
+    turn = Crashes()
+    assert all(turn.crash() for _ in range(3))
+    assert turn.crash(timedelta(days=-3))

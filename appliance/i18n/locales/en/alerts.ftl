@@ -14,6 +14,7 @@ alert-column-detail = DETAIL
 alert-mail-down = mail does not work on { $node }: { $reasons }
 alert-node-silent = node { $node } answers nobody.
 alert-node-gone = node { $node } is gone from the cluster.
+alert-node-held-off = node { $node } was switched on again { $times } times within an hour and was lost each time: it stays off, so that its groups do not go to and fro. See posthouse events --node { $node }, its console and its hardware; then switch it on by hand. To have it come back empty: posthouse node drain { $node }
 alert-group-needs-you = group { $group } serves nowhere and waits for you: is its former node off for certain? posthouse cluster status, then posthouse node acknowledge
 alert-group-waits = group { $group } serves nowhere: no node may or can own it.
 alert-group-late = group { $group } does not serve yet where it should.

@@ -39,6 +39,7 @@ event-fence-renewed = renews its session again while its fence is under way: the
 event-fence-over = renews its session: it is not to be cut off any more
 event-power-on = its groups are taken over: it is switched on again by { $agent }
 event-power-on-failed = could not be switched on again: { $detail } Switch it on by hand
+event-held-off = was switched on again { $times } times within an hour and was lost each time: it stays off now. Find out why, then switch it on by hand
 event-fence-silent = its fence does not say whether it is on: { $detail }
 event-fence-reads-off = its fence says that it is off, and it is alive: { $detail }
 event-fence-well = its fence answers as it should again

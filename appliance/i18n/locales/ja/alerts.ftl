@@ -14,6 +14,7 @@ alert-column-detail = 詳細
 alert-mail-down = { $node } でメールが動いていません: { $reasons }
 alert-node-silent = ノード { $node } は誰にも応答しません。
 alert-node-gone = ノード { $node } はクラスターにいません。
+alert-node-held-off = ノード { $node } は 1 時間に { $times } 回電源を入れ直しましたが、そのたびに失われました。グループが行き来しないように、電源を切ったままにします。posthouse events --node { $node }、コンソール、ハードウェアを確認し、手動で電源を入れてください。空のまま戻すには: posthouse node drain { $node }
 alert-group-needs-you = グループ { $group } は動いておらず、確認を待っています。元のノードは確実に停止していますか? posthouse cluster status、次に posthouse node acknowledge
 alert-group-waits = グループ { $group } は動いていません。所有できるノードがありません。
 alert-group-late = グループ { $group } は配置先でまだ動いていません。

@@ -39,6 +39,7 @@ event-fence-renewed = 遮断の途中でセッションの更新を再開した�
 event-fence-over = セッションを更新しているため、遮断はもう必要ありません
 event-power-on = グループの引き継ぎが済んだため { $agent } で再び電源を入れます
 event-power-on-failed = 電源を入れられませんでした: { $detail } 手動で入れてください
+event-held-off = 1 時間に { $times } 回電源を入れ直しましたが、そのたびに失われました。電源を切ったままにします。原因を調べてから手動で入れてください
 event-fence-silent = フェンスが電源の状態を答えません: { $detail }
 event-fence-reads-off = フェンスは停止と示しますが、動いています: { $detail }
 event-fence-well = フェンスが再び正しく答えます

@@ -14,6 +14,7 @@ alert-column-detail = 详情
 alert-mail-down = { $node } 上邮件服务故障：{ $reasons }
 alert-node-silent = 节点 { $node } 对谁都没有应答。
 alert-node-gone = 节点 { $node } 已离开集群。
+alert-node-held-off = 节点 { $node } 在一小时内已重新通电 { $times } 次，每次都再度丢失：为避免其服务组来回迁移，保持断电。请查看 posthouse events --node { $node }、其控制台和硬件，然后手动开机。如要让它空载返回：posthouse node drain { $node }
 alert-group-needs-you = 服务组 { $group } 未提供服务，等待你的确认：它原来的节点肯定已关机吗？posthouse cluster status，然后 posthouse node acknowledge
 alert-group-waits = 服务组 { $group } 未提供服务：没有节点可以拥有它。
 alert-group-late = 服务组 { $group } 尚未在应在位置提供服务。

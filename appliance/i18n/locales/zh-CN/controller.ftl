@@ -39,6 +39,7 @@ event-fence-renewed = 隔离进行中它恢复了续约：命令已中止。若�
 event-fence-over = 正在续约会话：不再需要隔离
 event-power-on = 其服务组已被接管：由 { $agent } 重新通电
 event-power-on-failed = 未能重新通电：{ $detail } 请手动开机
+event-held-off = 一小时内已重新通电 { $times } 次，每次都再度丢失：现在保持断电。请查明原因后手动开机
 event-fence-silent = 其隔离设备未说明它是否通电：{ $detail }
 event-fence-reads-off = 其隔离设备显示已断电，但它仍在运行：{ $detail }
 event-fence-well = 其隔离设备恢复正常应答

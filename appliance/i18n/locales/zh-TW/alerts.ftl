@@ -14,6 +14,7 @@ alert-column-detail = 詳情
 alert-mail-down = { $node } 上郵件服務故障：{ $reasons }
 alert-node-silent = 節點 { $node } 對誰都沒有應答。
 alert-node-gone = 節點 { $node } 已離開叢集。
+alert-node-held-off = 節點 { $node } 在一小時內已重新通電 { $times } 次，每次都再度遺失：為避免其服務群組來回遷移，保持斷電。請查看 posthouse events --node { $node }、其主控台和硬體，然後手動開機。如要讓它空載返回：posthouse node drain { $node }
 alert-group-needs-you = 服務群組 { $group } 未提供服務，等待你的確認：它原來的節點肯定已關機嗎？posthouse cluster status，然後 posthouse node acknowledge
 alert-group-waits = 服務群組 { $group } 未提供服務：沒有節點可以擁有它。
 alert-group-late = 服務群組 { $group } 尚未在應在位置提供服務。

@@ -39,6 +39,7 @@ event-fence-renewed = 隔離進行中它恢復了續約：命令已中止。若�
 event-fence-over = 正在續約工作階段：不再需要隔離
 event-power-on = 其服務群組已被接管：由 { $agent } 重新通電
 event-power-on-failed = 未能重新通電：{ $detail } 請手動開機
+event-held-off = 一小時內已重新通電 { $times } 次，每次都再度遺失：現在保持斷電。請查明原因後手動開機
 event-fence-silent = 其隔離設備未說明它是否通電：{ $detail }
 event-fence-reads-off = 其隔離設備顯示已斷電，但它仍在運作：{ $detail }
 event-fence-well = 其隔離設備恢復正常回應
