@@ -8,6 +8,7 @@ One object serves one thread.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
 
 import ldap3
-from ldap3.core.exceptions import LDAPException
+from ldap3.core.exceptions import LDAPException, LDAPSocketOpenError
 from ldap3.core.results import (
     RESULT_ATTRIBUTE_OR_VALUE_EXISTS,
     RESULT_BUSY,
@@ -37,6 +38,8 @@ from appliance.errors import PosthouseError, Unavailable
 #: Seconds for opening, and for an answer to arrive. slapd's own limit for a search is shorter.
 CONNECT_DEADLINE: Final = 3
 ANSWER_DEADLINE: Final = 15
+#: Between two tries to open a socket that is not there.
+_AGAIN: Final = 0.05
 _PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
 #: Entries read at first where all are wanted, and at a time in the end.
 _FIRST_PAGE: Final = 50
@@ -325,8 +328,22 @@ class DirectoryConnection:
         return self._open.result, self._open.response
 
     def _connect(self, strategy: str) -> Any:
+        """Open and sign in. This node's own server has no socket for a moment while it restarts: it is waited for."""
+        until = time.monotonic() + self._connect_deadline
+        while True:
+            server = self._server()
+            try:
+                return self._connected(server, strategy)
+            except LDAPSocketOpenError as error:
+                if not server.ipc or time.monotonic() >= until:
+                    raise _unavailable(error) from error
+                time.sleep(_AGAIN)
+            except (LDAPException, OSError) as error:
+                raise _unavailable(error) from error
+
+    def _connected(self, server: ldap3.Server, strategy: str) -> Any:
         connection = ldap3.Connection(
-            self._server(),
+            server,
             authentication=ldap3.SASL,
             sasl_mechanism=ldap3.EXTERNAL,
             sasl_credentials="",
@@ -342,9 +359,9 @@ class DirectoryConnection:
         try:
             connection.open()
             connection.bind()
-        except (LDAPException, OSError) as error:
+        except (LDAPException, OSError):
             _unbind(connection)
-            raise _unavailable(error) from error
+            raise
         return connection
 
     def _before_write(self) -> None:

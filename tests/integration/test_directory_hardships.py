@@ -303,6 +303,16 @@ def test_a_directory_that_is_down_is_reported_and_found_again_when_it_is_back(
     assert directory.mailboxes.find("alice@example.com"), "a connection that died meanwhile is replaced"
 
 
+def test_a_command_that_meets_a_restart_of_the_directory_waits_for_it(
+    server: SlapdServer, directory: DirectoryService
+) -> None:
+    server.stop()
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(directory.mailboxes.find, "alice@example.com")
+        server.start()
+        assert found.result(timeout=10)
+
+
 def create_until_killed(
     server: SlapdServer, directory: DirectoryService, rows: Iterable[Row], acknowledged: list[str], number: int
 ) -> None:

@@ -183,7 +183,8 @@ class Cluster:
             self.disk.release(node.name)
             if node.running:
                 node.plug()
-                node.thaw()
+                with suppress(LookupError):  # a late fence has just switched it off
+                    node.thaw()
             node.switch_on()
         for node in self.nodes:
             _boot_to_the_end(node)
