@@ -28,6 +28,12 @@ _POLL = Seconds(0.3)
 _ENDS_WITHIN = Seconds(20.0)
 _WRITE = Seconds(30.0)
 _AT_ONCE = 512
+#: After so many writes their history is forgotten: the database stays as small as it was.
+_COMPACT_EVERY = 50_000
+#: A member near its quota has so much more meanwhile, bytes: what was written is given back at the end.
+_QUOTA, _MORE_ROOM = "ETCD_QUOTA_BACKEND_BYTES", 256 << 20
+#: Forgetting an hour's history, and writing the whole database anew.
+_MAKE_ROOM = Seconds(300.0)
 #: Written to raise the revision, and deleted.
 _NOTHING = f"{keys.PREFIX}revisions".encode()
 
@@ -43,6 +49,8 @@ def begin_anew(environment: Path, user: str, within: Seconds, then: Callable[[st
     settings = {name: value for name, _, value in lines}
     for name in ("ETCD_LISTEN_CLIENT_URLS", "ETCD_LISTEN_PEER_URLS"):
         settings[name] = settings[name].split(",")[0]
+    if int(settings.get(_QUOTA, 0)) > 0:
+        settings[_QUOTA] = str(int(settings[_QUOTA]) + _MORE_ROOM)
     endpoint = settings["ETCD_LISTEN_CLIENT_URLS"]
     with _running({**settings, "ETCD_FORCE_NEW_CLUSTER": "true"}, user) as process:
         until = time.monotonic() + within
@@ -56,22 +64,37 @@ def begin_anew(environment: Path, user: str, within: Seconds, then: Callable[[st
 
 
 def advance(endpoint: str, revisions: int) -> int:
-    """Raise the store's revision by so many, and forget the history below; return the revision then.
+    """Raise the store's revision by so many (one at least), forget the history below and give its room back.
 
     Nothing else of etcd 3.4 can raise it: each write does so by one, whatever the number of keys in it. Watches from
-    before are told to read everything again. Raises StoreUnavailable; then it may be higher than it was.
+    before are told to read everything again. An alarm of its quota is taken back: there is room again. Returns the
+    revision then; raises StoreUnavailable, and then it may be higher than it was.
     """
     connection = Connection([endpoint], Keys.read())
     try:
-        calls = rpc_pb2_grpc.KVStub(connection.channel)
-        _put_often(calls, revisions)
-        last = calls.DeleteRange(rpc_pb2.DeleteRangeRequest(key=_NOTHING), timeout=_WRITE).header.revision
-        calls.Compact(rpc_pb2.CompactionRequest(revision=last), timeout=_WRITE)
+        calls, upkeep = rpc_pb2_grpc.KVStub(connection.channel), rpc_pb2_grpc.MaintenanceStub(connection.channel)
+        _disarm(upkeep)
+        for begun in range(0, revisions, _COMPACT_EVERY):
+            _put_often(calls, min(_COMPACT_EVERY, revisions - begun))
+            last = calls.DeleteRange(rpc_pb2.DeleteRangeRequest(key=_NOTHING), timeout=_WRITE).header.revision
+            calls.Compact(rpc_pb2.CompactionRequest(revision=last, physical=True), timeout=_MAKE_ROOM)
+        upkeep.Defragment(rpc_pb2.DefragmentRequest(), timeout=_MAKE_ROOM)
         return int(last)
     except grpc.RpcError as error:
         raise connection.failure(error, _WRITE) from error
     finally:
         connection.close()
+
+
+def _disarm(upkeep: Any) -> None:
+    """Take back what members said of their quota: it stands in the store, and refuses every write, until somebody does
+    (https://etcd.io/docs/v3.4/op-guide/maintenance/). Raises grpc.RpcError."""
+    for alarm in upkeep.Alarm(rpc_pb2.AlarmRequest(action=rpc_pb2.AlarmRequest.GET), timeout=_WRITE).alarms:
+        if alarm.alarm == rpc_pb2.NOSPACE:
+            over = rpc_pb2.AlarmRequest(
+                action=rpc_pb2.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
+            )
+            upkeep.Alarm(over, timeout=_WRITE)
 
 
 def _put_often(calls: Any, times: int) -> None:

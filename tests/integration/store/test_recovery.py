@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,12 +16,31 @@ from appliance.cluster.model import Node, Role
 from appliance.cluster.names import GroupName, NodeName, Seconds
 from appliance.cluster.report import NodeReport
 from appliance.coordination import etcd_alone
-from appliance.coordination.store import Compacted, StoreUnavailable
+from appliance.coordination.store import Compacted, Store, StoreUnavailable
 from appliance.installation import recovery
 from tests.integration.etcd_server import EtcdServer, free_port, make_keys, wait_until_ready
 
 LEFT, OWNER = NodeName("left"), keys.owner(GroupName("mail"))
 WITHIN = Seconds(60.0)
+
+
+class Small(EtcdServer):
+    """A member of which the store may be small."""
+
+    quota = 16 << 20
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--quota-backend-bytes", str(self.quota)]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Small]:
+    make_keys(tmp_path / "pki")
+    monkeypatch.setattr(paths, "PKI", tmp_path / "pki")
+    monkeypatch.setattr(etcd_alone, "PROGRAM", shutil.which("etcd"))
+    made = Small(tmp_path, tmp_path / "pki")
+    yield made
+    made.kill()
 
 
 @pytest.fixture
@@ -110,6 +129,75 @@ def test_a_member_that_begins_anew_meets_nobody_meanwhile(members: list[EtcdServ
             store.get(OWNER)
 
     etcd_alone.begin_anew(file, "root", WITHIN, look)
+
+
+def fill(store: Store, key: Callable[[int], str]) -> int:
+    """Write until it takes no more; the last revision."""
+    revisions = (store.put(key(number), f"{number} " + "x" * (1 << 20)) for number in range(Small.quota >> 19))
+    taken: list[int] = []
+    with pytest.raises(StoreUnavailable) as full:
+        taken.extend(revisions)
+    assert full.value.key == "store-full"
+    return max(taken, default=0)
+
+
+def test_a_member_that_was_full_of_history_has_room_after_a_recovery(small: Small) -> None:
+    """etcd had raised its alarm, which stays whatever becomes of the history, until somebody takes it back."""
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        store.put(keys.status(LEFT), report(time.time()))
+        last = fill(store, lambda _: OWNER)
+    small.kill()
+    etcd_alone.begin_anew(environment(small), "root", WITHIN, recovery.beyond_what_was)
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        assert store.create(keys.session(LEFT), "{}").revision > last + 10_000
+        record = store.get(OWNER)
+        assert record is not None
+        assert len(record.value) > 1 << 20
+
+
+def test_however_many_revisions_are_left_out_their_history_stays_small(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.quota = 512 << 10
+    monkeypatch.setattr(etcd_alone, "_COMPACT_EVERY", 500)
+    monkeypatch.setattr(etcd_alone, "_MORE_ROOM", 0)
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        last = store.put(OWNER, "before")
+    small.kill()
+    etcd_alone.begin_anew(environment(small), "root", WITHIN, advance)
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        assert store.put(OWNER, "after") > last + 10_000
+
+
+def test_a_member_whose_data_alone_need_its_room_recovers_and_says_that_it_is_full(small: Small) -> None:
+    """No epoch comes again; that it holds too much is another matter, and is told when somebody writes."""
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        store.put(keys.status(LEFT), report(time.time()))
+        fill(store, lambda number: f"{keys.EVENTS}{number:02}")
+        kept, last = store.list(keys.EVENTS)
+    small.kill()
+    etcd_alone.begin_anew(environment(small), "root", WITHIN, recovery.beyond_what_was)
+    small.start()
+    with small.store(deadline=10) as store:
+        wait_until_ready(store, 40)
+        found, revision = store.list(keys.EVENTS)
+        assert [each.value for each in found] == [each.value for each in kept]
+        assert revision > last + 10_000
+        fill(store, lambda number: f"{keys.EVENTS}more{number:02}")
+
+
+def advance(endpoint: str) -> None:
+    etcd_alone.advance(endpoint, 10_000)
 
 
 @pytest.mark.parametrize(
