@@ -34,8 +34,8 @@ _REST_AFTER_CHANGE = 4
 _DEADLINE = Seconds(30.0)
 _CONNECT = Seconds(1.0)
 #: So long after a change its mail is looked for, and so often: what was under way then is put off a moment later, and
-#: Postfix may remember for a moment where the mailbox was.
-_CHANGED = Seconds(10.0)
+#: Postfix's queue manager remembers the last address that it asked about for 30 s (resolve_clnt(3)).
+_CHANGED = Seconds(45.0)
 _LOOKS = 4
 #: More changed mailboxes than this at once are not looked for.
 _MOST_NAMES = 1000

@@ -85,6 +85,12 @@ class Pair:
         """What is in the group's queue."""
         return self.owner(group).run("postqueue", "-c", _QUEUE.format(group), "-j", timeout=20).stdout
 
+    def traces(self, address: str) -> str:
+        """What the groups' nodes said of mail for this mailbox, and of mail that was tried again."""
+        said = {node: node.journal().splitlines() for node in (self.owner(GROUP), self.owner(TWO))}
+        wanted = (address, "are tried", "is tried again")
+        return "\n".join(line for lines in said.values() for line in lines if any(word in line for word in wanted))
+
     def wait_queues_empty(self) -> None:
         wait_until(
             "the queues are empty",
@@ -174,7 +180,12 @@ def test_mail_that_meets_the_hold_arrives_at_once(pair: Pair) -> None:
     identity = send(ADDRESS, "met@load.test")
     wait_until("its mail waits", lambda: "met@load.test" in pair.waits(GROUP), timeout=30)
     pair.move("met@load.test", TWO)
-    wait_until("its mail has come", lambda: count(TWO_ADDRESS, "met@load.test", identity) == 1, timeout=30)
+    wait_until(
+        "its mail has come",
+        lambda: count(TWO_ADDRESS, "met@load.test", identity) == 1,
+        timeout=30,
+        explain=lambda: pair.waits(GROUP) + pair.waits(TWO) + pair.traces("met@load.test"),
+    )
 
 
 def test_who_does_not_own_the_mailboxs_group_is_refused_and_without_a_certificate_there_is_no_answer(
