@@ -1,4 +1,4 @@
-"""The cluster of the tests that upgrade, drain, add and remove: made once for a module, taken away after it."""
+"""The cluster of several modules of tests: made once for each, taken away after it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def serving(lab: Lab, names: Sequence[str] = NAMES) -> Iterator[Cluster]:
         made.add_people(PEOPLE.domain, PEOPLE.all, PEOPLE.password)
         yield made
     finally:
+        fence.stop()  # whoever is left would switch on again what is taken away
         for node in list(lab.nodes.values()):
             if node.name in NAMES:
                 lab.remove_node(node)
         for disk in list(lab.disks.values()):
             lab.remove_disk(disk)
-        fence.stop()
 
 
 def owners(cluster: Cluster) -> list[str]:

@@ -13,25 +13,18 @@ import pytest
 
 from tests.cluster.faults import FAULTS, KEEPER, Fate, Fault, Undo, cut_off, walk
 from tests.cluster.proof import Seen, proof
+from tests.cluster.shared import PEOPLE, serving
 from tests.lab import Lab, Node, wait_until
 from tests.lab.cluster import GROUP, Cluster
-from tests.lab.fence import FenceDevice, Mode
-from tests.load.mail_load import People
+from tests.lab.fence import Mode
 from tests.load.ownership import OwnershipAuditor, Watched
-
-PEOPLE = People("load.test", "correct-horse-battery-9")
 
 
 @pytest.fixture(scope="module")
 def cluster(lab: Lab) -> Iterator[Cluster]:
     """Three nodes that share a disk and serve the group `mail` on a virtual address, with people."""
-    fence = FenceDevice(lab).start()
-    try:
-        made = Cluster.build(lab, fence)
-        made.add_people(PEOPLE.domain, PEOPLE.all, PEOPLE.password)
+    with serving(lab) as made:
         yield made
-    finally:
-        fence.stop()
 
 
 @pytest.fixture

@@ -135,12 +135,12 @@ def made(lab: Lab) -> Iterator[Pair]:
         node.run("posthouse", "domain", "create", PEOPLE.domain)
         yield Pair(cluster, second)
     finally:
+        fence.stop()
         for each in list(lab.nodes.values()):
             if each.name in NAMES:
                 lab.remove_node(each)
         for disk in list(lab.disks.values()):
             lab.remove_disk(disk)
-        fence.stop()
 
 
 @pytest.fixture
