@@ -17,7 +17,7 @@ Address = IPv4Address | IPv6Address
 
 def host(address: Address) -> str:
     """The address as it stands in a URL (RFC 3986, 3.2.2)."""
-    return f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - the IP version
+    return f"[{address}]" if isinstance(address, IPv6Address) else str(address)
 
 
 def client_url(address: Address) -> str:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from appliance import durable_files
 from appliance.cluster.names import Seconds
@@ -157,8 +157,6 @@ def _connect(ours: socket.socket, wanted: tuple[str, ...], carry: Carrier, deadl
                 os.close(handle)
 
 
-def _said(errors: object) -> str:
-    assert hasattr(errors, "seek")
+def _said(errors: IO[bytes]) -> str:
     errors.seek(0)
-    text: bytes = errors.read()  # type: ignore[attr-defined]
-    return text.decode("utf-8", "replace").strip()[-300:]
+    return errors.read().decode("utf-8", "replace").strip()[-300:]

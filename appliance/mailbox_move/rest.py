@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -93,8 +93,7 @@ def await_rest(mailbox: Mailbox, home: Path, patience: Seconds) -> None:
     _until(rests, patience, mailbox)
 
 
-def _until(reached: object, patience: Seconds, mailbox: Mailbox) -> None:
-    assert callable(reached)
+def _until(reached: Callable[[], bool], patience: Seconds, mailbox: Mailbox) -> None:
     until = time.monotonic() + patience
     while not reached():
         if time.monotonic() >= until:

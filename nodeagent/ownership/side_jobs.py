@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
@@ -179,7 +180,7 @@ class StandbyVolumes:
                 continue
             self._due[name], self._seen[name] = now + _CHECK_EVERY, group
             self._busy.add(name)
-            self._jobs.do("check", group, _CHECK, lambda fault, name=name: self._done(name, fault))  # type: ignore[misc]
+            self._jobs.do("check", group, _CHECK, partial(self._done, name))
 
     def _done(self, name: GroupName, fault: Fault | None) -> None:
         self._busy.discard(name)

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -89,9 +90,9 @@ class WorkRunner:
         for key in due(self._runs, self._owned(), self._tasks.keys()):
             if key not in waiting:
                 task = self._tasks[key] = asyncio.create_task(self._look_after(key))
-                task.add_done_callback(lambda _, key=key: self._ended(key))  # type: ignore[misc]
+                task.add_done_callback(partial(self._ended, key))
 
-    def _ended(self, key: str) -> None:
+    def _ended(self, key: str, _: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
         self._news.set()
 
